@@ -1,0 +1,14 @@
+"""The Django app: label ``django_pm``, installed by its dotted name."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class DjangoPMConfig(AppConfig):
+    name = "django_pm"
+    label = "django_pm"
+    verbose_name = _("Project management")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django_pm import checks  # noqa: F401 (registers the system checks)

@@ -1,0 +1,113 @@
+"""System checks: a misconfiguration is told at start, with what to do, before it can do harm.
+
+Errors stand where nothing could work, warnings where a site may have its reasons. Ids are never reused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.utils.module_loading import import_string
+
+from django_pm.conf import app_settings, configured, declared
+
+Messages = list[checks.CheckMessage]
+
+
+@checks.register("django_pm")
+def check_settings(app_configs: Any, **kwargs: Any) -> Messages:
+    """``DJANGO_PM`` is a dict of known keys with values of the right type."""
+    value = getattr(settings, "DJANGO_PM", {})
+    if not isinstance(value, dict):
+        return [
+            checks.Error(
+                f"DJANGO_PM is a {type(value).__name__}, not a dict.",
+                hint='Write DJANGO_PM = {"TASK_DUE_DATE_REQUIRED": False}, or remove it.',
+                id="django_pm.E001",
+            )
+        ]
+    known = declared()
+    problems: Messages = []
+    for name, given in configured().items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+            problems.append(checks.Error(f"DJANGO_PM has an unknown key {name!r}.", hint=hint, id="django_pm.E002"))
+        elif type(given) is not known[name].kind:
+            problems.append(
+                checks.Error(
+                    f"DJANGO_PM[{name!r}] is a {type(given).__name__}, expected {known[name].kind.__name__}.",
+                    hint=known[name].help_text,
+                    id="django_pm.E003",
+                )
+            )
+        elif isinstance(given, int) and not isinstance(given, bool) and given <= 0:
+            problems.append(
+                checks.Error(
+                    f"DJANGO_PM[{name!r}] must be greater than 0.", hint=known[name].help_text, id="django_pm.E004"
+                )
+            )
+    return problems
+
+
+@checks.register("django_pm")
+def check_import_paths(app_configs: Any, **kwargs: Any) -> Messages:
+    """The policy and the display function can be imported and have the shape they need."""
+    problems: Messages = []
+    for name, wanted in (("POLICY", ("visible_projects", "may", "who_sees")), ("USER_DISPLAY", ("__call__",))):
+        path = getattr(app_settings, name)
+        try:
+            target = import_string(path)
+        except Exception as error:  # whatever a host's module raises while it is imported
+            problems.append(
+                checks.Error(
+                    f"DJANGO_PM[{name!r}] cannot be imported: {error}",
+                    hint=f"{path!r} should be a dotted path to something importable.",
+                    id="django_pm.E005",
+                )
+            )
+            continue
+        if missing := [attribute for attribute in wanted if not hasattr(target, attribute)]:
+            problems.append(
+                checks.Error(
+                    f"DJANGO_PM[{name!r}], {path!r}, lacks {', '.join(missing)}.",
+                    hint=declared()[name].help_text,
+                    id="django_pm.E006",
+                )
+            )
+    return problems
+
+
+@checks.register("django_pm")
+def check_time_zone_support(app_configs: Any, **kwargs: Any) -> Messages:
+    """Due dates are instants; without ``USE_TZ`` they would be times on some unnamed clock."""
+    if settings.USE_TZ:
+        return []
+    return [
+        checks.Error(
+            "django-pm needs USE_TZ = True.",
+            hint="Due dates are instants. Set USE_TZ = True (Django's default since 5.0).",
+            id="django_pm.E007",
+        )
+    ]
+
+
+@checks.register("django_pm")
+def check_sqlite_transactions(app_configs: Any, **kwargs: Any) -> Messages:
+    """SQLite ignores row locks; ``IMMEDIATE`` transactions take their place, and WAL lets readers go on."""
+    return [
+        checks.Warning(
+            f"The SQLite database {alias!r} does not begin its transactions IMMEDIATE.",
+            hint=(
+                'Add "OPTIONS": {"transaction_mode": "IMMEDIATE"} to it. Without, two requests that read and then '
+                'write fail with "database is locked", and rules that hold under a lock may be broken.'
+            ),
+            id="django_pm.W001",
+        )
+        for alias, database in settings.DATABASES.items()
+        if database.get("ENGINE", "").endswith("sqlite3")
+        and str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper() not in {"IMMEDIATE", "EXCLUSIVE"}
+    ]

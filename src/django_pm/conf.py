@@ -1,0 +1,81 @@
+"""Every setting of django-pm: one dict, ``DJANGO_PM``, typed and read live.
+
+A host writes ``DJANGO_PM = {"TASK_DUE_DATE_REQUIRED": False}``; the code reads
+``app_settings.TASK_DUE_DATE_REQUIRED``. Nothing is cached, so ``override_settings`` simply works.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """One key of ``DJANGO_PM``: its default, its type, and what it means to a site owner."""
+
+    def __init__(self, default: T, help_text: str) -> None:
+        self.default = default
+        self.kind = type(default)
+        self.help_text = help_text
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+        if instance is None:
+            return self
+        value: T = configured().get(self.name, self.default)
+        return value
+
+
+def configured() -> dict[str, Any]:
+    """What the host wrote, or an empty dict. A ``DJANGO_PM`` that is no dict is reported by a system check."""
+    value = getattr(settings, "DJANGO_PM", {})
+    return value if isinstance(value, dict) else {}
+
+
+class AppSettings:
+    """The settings of django-pm. Names and defaults are public and stable."""
+
+    POLICY = Setting(
+        "django_pm.access.RolePolicy",
+        "Import path of the policy class: who may see and do what. Shipped beside the default: "
+        "`django_pm.access.OpenPolicy` and `django_pm.access.ModelPermissionPolicy`.",
+    )
+    USER_DISPLAY = Setting(
+        "django_pm.users.full_name_or_login",
+        "Import path of a function `user -> str`: the name shown for a user, for instance as a comment's author.",
+    )
+    TASK_DUE_DATE_REQUIRED = Setting(
+        True,
+        "Whether the API refuses a task without a `due_date`. The column itself is nullable.",
+    )
+    MAX_BODY_BYTES = Setting(
+        1024 * 1024,
+        "Largest request body the API reads, in bytes; a larger one is answered with 413.",
+    )
+    MAX_TEXT_LENGTH = Setting(
+        65_536,
+        "Longest description or comment the API takes, in characters.",
+    )
+    MAX_METADATA_BYTES = Setting(
+        16_384,
+        "Largest `metadata` object the API takes, in bytes of its JSON form.",
+    )
+
+
+def declared() -> dict[str, Setting[Any]]:
+    """Every setting by its name, in the order of declaration (for checks and the reference page)."""
+    return {name: value for name, value in vars(AppSettings).items() if isinstance(value, Setting)}
+
+
+app_settings = AppSettings()

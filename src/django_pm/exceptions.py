@@ -1,0 +1,21 @@
+"""What a service refuses, in words a person can read. The API turns each into a status; a host may catch them."""
+
+
+class DjangoPMError(Exception):
+    """Base of everything django-pm raises on purpose."""
+
+
+class NotAllowed(DjangoPMError):
+    """The policy says no: the user may see the object but not do this to it."""
+
+
+class Conflict(DjangoPMError):
+    """The request is well formed but the present state of the project forbids it."""
+
+
+class LastOwner(Conflict):
+    """A project keeps at least one owner: the last one can neither leave nor be demoted."""
+
+
+class AlreadyMember(Conflict):
+    """The user already has a role in this project; change it instead of adding another."""
