@@ -1,0 +1,19 @@
+"""The tables of django-pm. Import from here; the modules below are where each is told in full."""
+
+from django_pm.models.comment import AbstractComment, Comment
+from django_pm.models.membership import Membership, Role
+from django_pm.models.project import AbstractProject, Project
+from django_pm.models.task import AbstractTask, Priority, Status, Task
+
+__all__ = [
+    "AbstractComment",
+    "AbstractProject",
+    "AbstractTask",
+    "Comment",
+    "Membership",
+    "Priority",
+    "Project",
+    "Role",
+    "Status",
+    "Task",
+]
