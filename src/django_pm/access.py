@@ -1,0 +1,191 @@
+"""Who may see and do what: the one place that decides it, for every surface.
+
+A policy answers three questions: which projects may this user see, may this user do this to that object, and which
+of these users may see this project now. Everything else is derived here, so that REST, counts, search, sockets,
+cache, mail and export cannot disagree. A host names a policy of its own in ``DJANGO_PM["POLICY"]``.
+
+=========  ==============================================================================================
+role       may
+=========  ==============================================================================================
+viewer     read everything in the project
+member     and create, edit, delete tasks; comment; edit and delete own comments
+manager    and edit and delete anybody's comments; edit project fields; add, change, remove viewers and members
+owner      and add, change, remove managers and owners; delete the project
+=========  ==============================================================================================
+
+Any signed-in user may create a project; everybody may leave one. Superusers may do everything, deactivated
+users nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol, TypeVar
+
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.utils.module_loading import import_string
+
+from django_pm.conf import app_settings
+from django_pm.exceptions import NotAllowed
+from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.models.base import ProjectObject
+from django_pm.users import active_users, has_column
+
+Verb = Literal["view", "add", "change", "delete"]
+Q_ = TypeVar("Q_", bound="QuerySet[Any]")
+
+
+class Policy(Protocol):
+    """What a host's own policy implements. Methods may query; they are asked again for every request and delivery."""
+
+    def visible_projects(self, user: Any) -> QuerySet[Project]:
+        """The projects that ``user`` may see. An unfiltered queryset means: all of them."""
+
+    def may(self, user: Any, verb: Verb, obj: ProjectObject) -> bool:
+        """Whether ``user`` may do ``verb`` to ``obj``.
+
+        For ``"add"``, and for the state that a change would lead to, ``obj`` is an unsaved instance that carries
+        what the decision needs: its project, a membership's role.
+        """
+
+    def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
+        """Those of ``user_ids`` (primary keys) who may see the project now, deactivated users excluded."""
+
+
+def policy() -> Policy:
+    """The policy in force, made anew from the setting."""
+    chosen: Policy = import_string(app_settings.POLICY)()
+    return chosen
+
+
+def visible(user: Any, rows: Q_) -> Q_:
+    """``rows`` (of any model that lives in a project) narrowed to the projects that ``user`` may see."""
+    projects = policy().visible_projects(user)
+    if _is_unrestricted(projects):
+        return rows
+    model: type[ProjectObject] = rows.model
+    return rows.filter(**{f"{model.project_lookup}__in": projects})
+
+
+def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:
+    """Whether the policy lets ``user`` do ``verb`` to ``obj`` (see ``Policy.may``)."""
+    return policy().may(user, verb, obj)
+
+
+def require(user: Any, verb: Verb, obj: ProjectObject) -> None:
+    """Raise ``NotAllowed`` unless ``may(user, verb, obj)``."""
+    if not may(user, verb, obj):
+        raise NotAllowed(f"You may not {verb} this {obj._meta.verbose_name}.")
+
+
+def who_sees(project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
+    """Those of ``user_ids`` who may see the project now."""
+    return policy().who_sees(project_id, user_ids)
+
+
+def sees(user: Any, project_id: Any) -> bool:
+    """Whether one user may see one project now."""
+    return bool(who_sees(project_id, [user.pk]))
+
+
+def _is_unrestricted(projects: QuerySet[Project]) -> bool:
+    query = projects.query
+    joined = len(query.alias_map) > 1
+    return not (query.where or joined or query.combinator or query.is_sliced or query.is_empty())
+
+
+def _is_active(user: Any) -> bool:
+    return bool(user.is_authenticated and getattr(user, "is_active", True))
+
+
+def _is_superuser(user: Any) -> bool:
+    return bool(getattr(user, "is_superuser", False))
+
+
+class RolePolicy:
+    """The default: members of a project see it, and their role says what they may do. See the module's table."""
+
+    def visible_projects(self, user: Any) -> QuerySet[Project]:
+        if not _is_active(user):
+            return Project.objects.none()
+        if _is_superuser(user):
+            return Project.objects.all()
+        return self.projects_of(user)
+
+    def may(self, user: Any, verb: Verb, obj: ProjectObject) -> bool:
+        if not _is_active(user):
+            return False
+        if _is_superuser(user) or (verb == "add" and isinstance(obj, Project)):
+            return True
+        role = self.role(user, obj.owning_project_id)
+        if role is None:
+            return False
+        if verb == "delete" and isinstance(obj, Membership) and obj.user_id == user.pk:
+            return True
+        return role.rank >= self.required_role(user, verb, obj).rank
+
+    def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
+        user_ids = set(user_ids)
+        seeing = Q(pk__in=Membership.objects.filter(project=project_id, user__in=user_ids).values("user"))
+        if has_column("is_superuser"):
+            seeing |= Q(is_superuser=True)
+        return set(active_users().filter(seeing, pk__in=user_ids).values_list("pk", flat=True))
+
+    def projects_of(self, user: Any) -> QuerySet[Project]:
+        """The projects that an ordinary ``user`` sees."""
+        return Project.objects.filter(memberships__user=user.pk)
+
+    def role(self, user: Any, project_id: Any) -> Role | None:
+        """The role of ``user`` in the project, None without one."""
+        role = Membership.objects.filter(project=project_id, user=user.pk).values_list("role", flat=True).first()
+        return None if role is None else Role(role)
+
+    def required_role(self, user: Any, verb: Verb, obj: ProjectObject) -> Role:
+        """The least role that may do ``verb`` to ``obj``: the table of this module, as code."""
+        if verb == "view":
+            return Role.VIEWER
+        if isinstance(obj, Task):
+            return Role.MEMBER
+        if isinstance(obj, Comment):
+            return Role.MEMBER if verb == "add" or obj.user_id == user.pk else Role.MANAGER
+        if isinstance(obj, Membership):
+            return Role.MANAGER if Role(obj.role).rank < Role.MANAGER.rank else Role.OWNER
+        return Role.OWNER if verb == "delete" else Role.MANAGER
+
+
+class OpenPolicy(RolePolicy):
+    """Every signed-in user is a member of every project; higher roles are still given by membership."""
+
+    def projects_of(self, user: Any) -> QuerySet[Project]:
+        return Project.objects.all()
+
+    def role(self, user: Any, project_id: Any) -> Role | None:
+        return max(super().role(user, project_id) or Role.MEMBER, Role.MEMBER, key=lambda role: role.rank)
+
+    def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
+        return set(active_users().filter(pk__in=set(user_ids)).values_list("pk", flat=True))
+
+
+class ModelPermissionPolicy:
+    """Django's own model permissions decide, for all projects alike: ``django_pm.view_project``, ``add_task``, …
+
+    ``view_project`` opens every project with all that is in it. For what lives in a project the others say what may
+    be done to it; memberships are then only a list of people.
+    """
+
+    def visible_projects(self, user: Any) -> QuerySet[Project]:
+        return Project.objects.all() if self._holds(user, "view", Project) else Project.objects.none()
+
+    def may(self, user: Any, verb: Verb, obj: ProjectObject) -> bool:
+        if verb == "add" and isinstance(obj, Project):
+            return self._holds(user, verb, Project)
+        return self._holds(user, "view", Project) and (verb == "view" or self._holds(user, verb, type(obj)))
+
+    def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
+        users = active_users().filter(pk__in=set(user_ids))
+        return {user.pk for user in users if self._holds(user, "view", Project)}
+
+    @staticmethod
+    def _holds(user: Any, verb: Verb, model: type[models.Model]) -> bool:
+        return _is_active(user) and user.has_perm(f"{model._meta.app_label}.{verb}_{model._meta.model_name}")
