@@ -1,0 +1,172 @@
+"""What every view of this API does the same way: who is asked, what is locked, how a refusal is told.
+
+A request is walked in one direction: parse, find what the user may see (404), ask what the user may do (403),
+validate (400), write in one transaction under the row's lock, and answer with the object read anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import IntegrityError, models, router, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import status
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
+from rest_framework.metadata import BaseMetadata
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from django_pm import access
+from django_pm.api.fields import parse_key
+from django_pm.api.pagination import KeysetPagination
+from django_pm.api.parsers import StrictJSONParser
+from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
+from django_pm.models.base import ProjectObject
+
+
+class ConflictError(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class PlainMetadata(BaseMetadata):
+    """OPTIONS names the view and nothing else: choices and related objects could tell what the reader may not see."""
+
+    def determine_metadata(self, request: Request, view: Any) -> dict[str, Any]:
+        return {"name": view.get_view_name(), "parses": ["application/json"], "renders": ["application/json"]}
+
+
+class ProjectObjectViewSet(GenericViewSet):
+    """The five verbs over one model that lives in projects. Subclasses say which rows, and what a new one would be."""
+
+    renderer_classes = [JSONRenderer]
+    parser_classes = [StrictJSONParser]
+    permission_classes = [IsAuthenticated]
+    pagination_class = KeysetPagination
+    filter_backends = [DjangoFilterBackend]
+    metadata_class = PlainMetadata
+    schema = AutoSchema()
+
+    ordering_fields: dict[str, str] = {"created_at": "created_at", "updated_at": "updated_at"}
+    default_ordering = "-created_at"
+
+    # What a subclass says
+
+    def rows(self) -> QuerySet[Any]:
+        """The rows of this view as they are represented, not yet narrowed to what the user may see."""
+        return self.queryset.all()  # type: ignore[union-attr]
+
+    def candidate(self, values: dict[str, Any]) -> ProjectObject:
+        """An unsaved instance of what ``values`` would make, for the policy to judge."""
+        raise NotImplementedError
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.save()
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        serializer.save()
+
+    def perform_destroy(self, instance: Any) -> None:
+        instance.delete()
+
+    # Finding
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return access.visible(self.request.user, self.rows())
+
+    def get_visible(self, rows: QuerySet[Any], key: str) -> Any:
+        """The row with this key if the user may see it; raises the one 404 that tells nothing more."""
+        try:
+            return access.visible(self.request.user, rows).get(pk=parse_key(rows.model, key))
+        except (ValueError, ObjectDoesNotExist):
+            raise NotFound from None
+
+    def get_object(self) -> Any:
+        return self.get_visible(self.rows(), self.kwargs["id"])
+
+    def get_locked(self, *, for_delete: bool = False) -> Any:
+        """The object of this URL, its row locked until the transaction ends.
+
+        The weaker lock lets concurrent inserts of children go on; a delete takes the full one.
+        """
+        rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not for_delete)
+        return self.get_visible(rows, self.kwargs["id"])
+
+    @property
+    def using(self) -> str:
+        return router.db_for_write(self.model)
+
+    @property
+    def model(self) -> type[models.Model]:
+        return self.queryset.model  # type: ignore[union-attr,no-any-return]
+
+    # The verbs
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with transaction.atomic(using=self.using):
+            serializer = self.get_serializer(data=request.data)
+            serializer.is_valid(raise_exception=True)
+            access.require(request.user, "add", self.candidate(serializer.validated_data))
+            self.perform_create(serializer)
+            return self.written(serializer.instance, status.HTTP_201_CREATED)
+
+    def update(self, request: Request, *args: Any, partial: bool = False, **kwargs: Any) -> Response:
+        with transaction.atomic(using=self.using):
+            instance = self.get_locked()
+            access.require(request.user, "change", instance)
+            serializer = self.get_serializer(instance, data=request.data, partial=partial)
+            serializer.is_valid(raise_exception=True)
+            self.authorise_change(instance, serializer.validated_data)
+            self.perform_update(serializer)
+            return self.written(instance, status.HTTP_200_OK)
+
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.update(request, *args, partial=True, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with transaction.atomic(using=self.using):
+            instance = self.get_locked(for_delete=True)
+            access.require(request.user, "delete", instance)
+            self.perform_destroy(instance)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def authorise_change(self, instance: Any, values: dict[str, Any]) -> None:
+        """Ask the policy about what ``values`` would make of ``instance``, where that matters."""
+
+    def written(self, instance: Any, code: int) -> Response:
+        """The answer to a write: the object as a reader would get it now, counts and database defaults included."""
+        fresh = self.rows().using(self.using).get(pk=instance.pk)
+        return Response(self.get_serializer(fresh).data, status=code)
+
+    # Refusals
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(_as_api_error(exc))
+
+
+def _as_api_error(exc: Exception) -> Exception:
+    if isinstance(exc, NotAllowed):
+        return PermissionDenied(str(exc))
+    if isinstance(exc, AlreadyMember):
+        return ValidationError({"user": [str(exc)]})
+    if isinstance(exc, Conflict):
+        return ConflictError(str(exc))
+    if isinstance(exc, IntegrityError):
+        # What was there when the input was checked is gone or taken: somebody else was quicker.
+        return ConflictError(_("This changed while you wrote. Read it again and retry."))
+    return exc

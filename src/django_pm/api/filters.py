@@ -1,0 +1,119 @@
+"""The filters of each list. A bad value is 400 naming the parameter; an unknown parameter is ignored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import django_filters
+from django import forms
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from django_pm.access import visible
+from django_pm.api.fields import InstantField, parse_key
+from django_pm.models import Priority, Project, Status, Task
+
+SEARCH_MAX_LENGTH = 200
+SEARCH_MAX_WORDS = 10
+
+
+class _InstantFormField(forms.CharField):
+    """What ``InstantField`` takes in a body, taken in a query."""
+
+    def clean(self, value: Any) -> dt.datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            # In a query an unescaped "+" of an offset arrives as a space.
+            return InstantField().run_validation(text.replace(" ", "+") if "T" in text else text)
+        except serializers.ValidationError as error:
+            raise ValidationError([str(detail) for detail in error.detail]) from None
+
+
+class _FlagFormField(forms.Field):
+    """``true`` or ``false``; Django's own would take anything for one of them."""
+
+    def clean(self, value: Any) -> bool | None:
+        if value in {None, ""}:
+            return None
+        if value not in {"true", "false"}:
+            raise ValidationError(_("Expected “true” or “false”."))
+        return value == "true"  # type: ignore[no-any-return]
+
+
+class _UserKeyFormField(forms.CharField):
+    """The primary key of a user, checked for its form only: whether there is such a user is not told."""
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return parse_key(get_user_model(), text)
+        except ValueError:
+            raise ValidationError(_("Not a user's primary key.")) from None
+
+
+class InstantFilter(django_filters.Filter):
+    field_class = _InstantFormField
+
+
+class FlagFilter(django_filters.Filter):
+    field_class = _FlagFormField
+
+
+class UserKeyFilter(django_filters.Filter):
+    field_class = _UserKeyFormField
+
+
+class SearchFilter(django_filters.CharFilter):
+    """Rows in which every word of the query occurs in one of ``columns``, case ignored."""
+
+    def __init__(self, *columns: str, **kwargs: Any) -> None:
+        super().__init__(max_length=SEARCH_MAX_LENGTH, **kwargs)
+        self.columns = columns
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        for word in (value or "").split()[:SEARCH_MAX_WORDS]:
+            matches = Q()
+            for column in self.columns:
+                matches |= Q(**{f"{column}__icontains": word})
+            qs = qs.filter(matches)
+        return qs
+
+
+def _visible_projects(request: Any) -> QuerySet[Project]:
+    return Project.objects.none() if request is None else visible(request.user, Project.objects.all())
+
+
+class ProjectFilterSet(django_filters.FilterSet):
+    search = SearchFilter("name", "description", help_text=_("Every word must occur in name or description."))
+
+    class Meta:
+        model = Project
+        fields: list[str] = []
+
+
+class TaskFilterSet(django_filters.FilterSet):
+    project = django_filters.ModelChoiceFilter(queryset=_visible_projects)
+    status = django_filters.MultipleChoiceFilter(choices=Status.choices, help_text=_("Repeat for several."))
+    priority = django_filters.MultipleChoiceFilter(choices=Priority.choices, help_text=_("Repeat for several."))
+    assignee = UserKeyFilter(help_text=_("The primary key of a user."))
+    due_before = InstantFilter(field_name="due_date", lookup_expr="lt")
+    due_after = InstantFilter(field_name="due_date", lookup_expr="gte")
+    overdue = FlagFilter(method="filter_overdue", help_text=_("Past due and not completed."))
+    search = SearchFilter("title", "description", help_text=_("Every word must occur in title or description."))
+
+    class Meta:
+        model = Task
+        fields: list[str] = []
+
+    def filter_overdue(self, rows: Any, name: str, overdue: bool) -> Any:
+        now = timezone.now()
+        return rows.overdue(at=now) if overdue else rows.not_overdue(at=now)

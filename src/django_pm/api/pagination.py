@@ -1,0 +1,265 @@
+"""Keyset pages: each page starts behind the last row of the one before, by (ordering column, id).
+
+Unlike pages by number they neither repeat nor skip a row while others insert and delete, and the last page costs
+what the first costs: the database walks an index from a position instead of counting off rows. (Markus Winand, "We
+need tool support for keyset pagination", use-the-index-luke.com/no-offset.) Empty values come last in both
+directions; they are read as a second stretch behind the rest, because no index yields ``NULLS LAST`` for both
+directions on every database.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError as FieldValidationError
+from django.db import models
+from django.db.models import BooleanField, F, Func, QuerySet, Value
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import remove_query_param, replace_query_param
+
+from django_pm.api.parsers import is_storable
+
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+CURSOR_MAX_LENGTH = 4096
+
+
+class Ordering(NamedTuple):
+    """One column and a direction; ``name`` is what the client calls it, with ``-`` for descending."""
+
+    name: str
+    field: models.Field[Any, Any]
+    descending: bool
+
+
+class Position(NamedTuple):
+    """A place between two rows: behind (or, going backward, before) the row with this value and key."""
+
+    value: Any
+    pk: Any
+
+
+class RowComparison(Func):
+    """``(a, b) < (x, y)`` as one SQL row comparison, which an index on (a, b) answers by one descent."""
+
+    output_field = BooleanField()
+
+    def __init__(self, left: list[Any], operator: str, right: list[Any]) -> None:
+        super().__init__(*left, *right)
+        self.operator = operator
+
+    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        compiled = [compiler.compile(expression) for expression in self.get_source_expressions()]
+        half = len(compiled) // 2
+        left, right = (", ".join(sql for sql, _params in part) for part in (compiled[:half], compiled[half:]))
+        return f"({left}) {self.operator} ({right})", [param for _sql, params in compiled for param in params]
+
+
+class KeysetPagination(BasePagination):
+    """``{"next", "previous", "results"}``, a ``count`` when asked for with ``?count=true``.
+
+    The view names ``ordering_fields`` (public name → model field) and ``default_ordering``.
+    """
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+        wrong: dict[str, list[str]] = {}
+        self.request = request
+        self.page_size = self._page_size(wrong)
+        count_wanted = self._flag("count", wrong)
+        self.ordering = self._ordering(queryset.model, view, wrong)
+        position, forward = self._cursor(wrong) if self.ordering else (None, True)
+        if wrong:
+            raise ValidationError(wrong)
+        self.count = queryset.order_by().count() if count_wanted else None
+        self.position = position
+        rows = self._read(queryset, position, forward)
+        more = len(rows) > self.page_size
+        rows = rows[: self.page_size]
+        # Coming from a neighbour, there is a way back to it, even if its rows are gone by now.
+        self.has_next = more if forward else True
+        self.has_previous = more if not forward else position is not None
+        self.page = rows if forward else rows[::-1]
+        return self.page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        body = {"next": self._link(forward=True), "previous": self._link(forward=False), "results": data}
+        if self.count is not None:
+            body["count"] = self.count
+        return Response(body)
+
+    # What the client asked for
+
+    def _page_size(self, wrong: dict[str, list[str]]) -> int:
+        text = self.request.query_params.get("page_size")
+        if text is None:
+            return PAGE_SIZE
+        # isdecimal() alone would take digits of other scripts, of any length.
+        if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
+            wrong["page_size"] = [_("Expected a whole number greater than 0.")]
+            return PAGE_SIZE
+        return MAX_PAGE_SIZE if len(text.lstrip("0")) > 3 else min(int(text), MAX_PAGE_SIZE)
+
+    def _flag(self, name: str, wrong: dict[str, list[str]]) -> bool:
+        text = self.request.query_params.get(name, "false")
+        if text not in {"true", "false"}:
+            wrong[name] = [_("Expected “true” or “false”.")]
+        return text == "true"
+
+    def _ordering(self, model: type[models.Model], view: Any, wrong: dict[str, list[str]]) -> Ordering:
+        name = self.request.query_params.get("ordering") or view.default_ordering
+        column = view.ordering_fields.get(name.removeprefix("-"))
+        if column is None:
+            allowed = ", ".join(view.ordering_fields)
+            wrong["ordering"] = [_("Expected one of %(names)s, with “-” in front to descend.") % {"names": allowed}]
+            name = view.default_ordering
+            column = view.ordering_fields[name.removeprefix("-")]
+        field = model._meta.pk if column == "pk" else model._meta.get_field(column)
+        return Ordering(name, field, name.startswith("-"))  # type: ignore[arg-type]
+
+    # The cursor: opaque to clients, but only ever a position, so forging one shows nothing that a filter would not
+
+    def _cursor(self, wrong: dict[str, list[str]]) -> tuple[Position | None, bool]:
+        text = self.request.query_params.get("cursor")
+        if text is None:
+            return None, True
+        try:
+            if len(text) > CURSOR_MAX_LENGTH:
+                raise ValueError("too long")
+            ordering, forward, value, pk = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+            if ordering != self.ordering.name or not isinstance(forward, bool):
+                raise ValueError("made for another ordering")
+            return Position(self._parse(self.ordering.field, value), self._parse(self._pk_field, pk)), forward
+        except (ValueError, TypeError, RecursionError, OverflowError, binascii.Error, FieldValidationError):
+            wrong["cursor"] = [_("This cursor is not one of this list in this order. Start again without it.")]
+            return None, True
+
+    def _parse(self, field: models.Field[Any, Any], value: Any) -> Any:
+        if value is None:
+            if not field.null:
+                raise ValueError("empty")
+            return None
+        if not isinstance(value, str) or not is_storable(value):
+            raise ValueError("not text")
+        parsed = field.to_python(value)
+        field.run_validators(parsed)
+        return parsed
+
+    def _encode(self, position: Position, *, forward: bool) -> str:
+        def text(field: models.Field[Any, Any], value: Any) -> str | None:
+            if value is None:
+                return None
+            return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+        content = [self.ordering.name, forward, text(self.ordering.field, position.value), str(position.pk)]
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+    def _link(self, *, forward: bool) -> str | None:
+        if not (self.has_next if forward else self.has_previous):
+            return None
+        if self.page:
+            row = self.page[-1 if forward else 0]
+            position = Position(_value(row, self.ordering.field.attname), _value(row, "pk"))
+        elif self.position is not None:
+            position = self.position
+        else:
+            return None
+        url = self.request.build_absolute_uri()
+        if position is None:
+            return remove_query_param(url, "cursor")
+        return replace_query_param(url, "cursor", self._encode(position, forward=forward))
+
+    # Reading
+
+    @property
+    def _pk_field(self) -> models.Field[Any, Any]:
+        return self.ordering.field.model._meta.pk  # type: ignore[return-value]
+
+    def _read(self, queryset: QuerySet[Any], position: Position | None, forward: bool) -> list[Any]:
+        wanted = self.page_size + 1
+        rows: list[Any] = []
+        for stretch in self._stretches(queryset, position, forward):
+            rows += stretch[: wanted - len(rows)]
+            if len(rows) == wanted:
+                break
+        return rows
+
+    def _stretches(self, queryset: QuerySet[Any], position: Position | None, forward: bool) -> Iterator[QuerySet[Any]]:
+        """What lies in reading direction of ``position``: one stretch, or two where the column has empty values."""
+        column = self.ordering.field.attname
+        descending = self.ordering.descending is forward
+        operator, sign = ("<", "-") if descending else (">", "")
+
+        def filled() -> QuerySet[Any]:
+            rows = queryset.order_by(f"{sign}{column}", f"{sign}pk")
+            if self.ordering.field.null:
+                rows = rows.filter(**{f"{column}__isnull": False})
+            if position is not None and position.value is not None:
+                value = Value(position.value, output_field=self.ordering.field)
+                pk = Value(position.pk, output_field=self._pk_field)
+                rows = rows.filter(RowComparison([F(column), F("pk")], operator, [value, pk]))
+            return rows
+
+        def empty() -> QuerySet[Any]:
+            rows = queryset.order_by(f"{sign}pk").filter(**{f"{column}__isnull": True})
+            if position is not None and position.value is None:
+                rows = rows.filter(**{f"pk__{'lt' if descending else 'gt'}": position.pk})
+            return rows
+
+        if not self.ordering.field.null:
+            yield filled()
+        elif forward:
+            if position is None or position.value is not None:
+                yield filled()
+            yield empty()
+        else:
+            if position is None or position.value is None:
+                yield empty()
+            yield filled()
+
+    # OpenAPI
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": "string", "format": "uri", "nullable": True}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {
+                "next": link,
+                "previous": link,
+                "results": schema,
+                "count": {"type": "integer", "description": "Only with `?count=true`."},
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        names = [sign + name for name in view.ordering_fields for sign in ("", "-")]
+        return [
+            _parameter("cursor", "Where the page starts; taken from `next` or `previous`.", {"type": "string"}),
+            _parameter(
+                "page_size",
+                f"Rows per page, {PAGE_SIZE} by default; more than {MAX_PAGE_SIZE} means {MAX_PAGE_SIZE}.",
+                {"type": "integer", "minimum": 1},
+            ),
+            _parameter("count", "Adds `count`, the number of all rows.", {"type": "string", "enum": ["true", "false"]}),
+            _parameter(
+                "ordering",
+                "Column to order by, `-` in front to descend; empty values come last.",
+                {"type": "string", "enum": names, "default": view.default_ordering},
+            ),
+        ]
+
+
+def _value(row: Any, name: str) -> Any:
+    return row[name] if isinstance(row, dict) else getattr(row, name)
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}

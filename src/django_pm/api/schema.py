@@ -1,0 +1,72 @@
+"""The OpenAPI document of this API alone, and a page to try it on that loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
+
+from django_pm import __version__
+from django_pm.api.base import ProjectObjectViewSet
+
+
+def only_django_pm(endpoints: list[Any], **kwargs: Any) -> list[Any]:
+    """Leave a host's own endpoints out of the document; its subclasses of our viewsets stay in."""
+    return [endpoint for endpoint in endpoints if issubclass(getattr(endpoint[3], "cls", object), ProjectObjectViewSet)]
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI 3 document of django-pm, as JSON unless YAML is asked for."""
+
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    renderer_classes = [OpenApiJsonRenderer, JSONRenderer, OpenApiYamlRenderer]
+    custom_settings = {
+        "TITLE": "django-pm",
+        "VERSION": __version__,
+        "DESCRIPTION": "Projects, tasks and comments.",
+        "OAS_VERSION": "3.1.0",
+        "PREPROCESSING_HOOKS": ["django_pm.api.schema.only_django_pm"],
+        "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
+        "ENUM_NAME_OVERRIDES": {
+            "Status": "django_pm.models.Status",
+            "Priority": "django_pm.models.Priority",
+            "Role": "django_pm.models.Role",
+        },
+        "COMPONENT_SPLIT_REQUEST": True,
+        "SCHEMA_PATH_PREFIX": "",
+    }
+
+
+ASSETS = {
+    "swagger-ui.css": ("drf_spectacular_sidecar", "swagger-ui-dist", "text/css"),
+    "swagger-ui-bundle.js": ("drf_spectacular_sidecar", "swagger-ui-dist", "text/javascript"),
+    "api-docs.css": ("django_pm", "", "text/css"),
+    "api-docs.js": ("django_pm", "", "text/javascript"),
+}
+
+
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    """A page that shows the OpenAPI document and tries it out."""
+    return render(request, "django_pm/api_docs.html", {"version": __version__})
+
+
+@require_safe
+def docs_asset(request: HttpRequest, name: str) -> HttpResponse:
+    """A file of that page, straight from the package it ships in, so a host need neither install an app nor collect."""
+    if name not in ASSETS:
+        raise Http404
+    package, folder, content_type = ASSETS[name]
+    path = PurePosixPath("static", package, folder, name)
+    response = HttpResponse(files(package).joinpath(str(path)).read_bytes(), content_type=content_type)
+    response["Cache-Control"] = "public, max-age=3600"
+    return response

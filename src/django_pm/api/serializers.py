@@ -1,0 +1,144 @@
+"""How each object is written and read. Representations hold keys, raw choices and UTC instants: nothing per reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from django_pm.access import sees
+from django_pm.api.fields import (
+    InstantField,
+    MetadataField,
+    StrictPrimaryKeyField,
+    TextField,
+    UserField,
+    VisiblePrimaryKeyField,
+)
+from django_pm.conf import app_settings
+from django_pm.models import Comment, Membership, Project, Role, Task
+
+
+class StrictModelSerializer(serializers.ModelSerializer):
+    """Names what it does not know instead of dropping it.
+
+    Read-only fields are ignored, so what was read can be edited and sent back.
+    """
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = (
+            {name: [_("Unknown field.")] for name in data if name not in self.fields} if isinstance(data, dict) else {}
+        )
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **unknown}) from None  # type: ignore[dict-item]
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return values
+
+
+class ProjectSerializer(StrictModelSerializer):
+    description = TextField(required=False, allow_blank=True)
+    metadata = MetadataField(required=False)
+    task_count = serializers.IntegerField(read_only=True)
+    completed_task_count = serializers.IntegerField(read_only=True)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+
+    class Meta:
+        model = Project
+        fields = [
+            "id",
+            "name",
+            "description",
+            "time_zone",
+            "metadata",
+            "created_by",
+            "task_count",
+            "completed_task_count",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["created_by"]
+
+
+class TaskSerializer(StrictModelSerializer):
+    project = VisiblePrimaryKeyField(queryset=Project.objects.all())
+    description = TextField(required=False, allow_blank=True)
+    priority = serializers.ChoiceField(choices=Task._meta.get_field("priority").choices, required=False)
+    due_date = InstantField()
+    assignee = StrictPrimaryKeyField(queryset=get_user_model()._default_manager.all(), required=False, allow_null=True)
+    metadata = MetadataField(required=False)
+    comment_count = serializers.IntegerField(read_only=True)
+    completed_at = InstantField(read_only=True)
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+
+    class Meta:
+        model = Task
+        fields = [
+            "id",
+            "project",
+            "title",
+            "description",
+            "status",
+            "priority",
+            "due_date",
+            "assignee",
+            "created_by",
+            "completed_at",
+            "comment_count",
+            "metadata",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["created_by"]
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        if not app_settings.TASK_DUE_DATE_REQUIRED:
+            fields["due_date"].required = False
+            fields["due_date"].allow_null = True
+        return fields
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A task can only be given to somebody who can see it; a hidden and a missing user read the same."""
+        if attrs.keys() & {"assignee", "project"}:
+            assignee = attrs.get("assignee", self.instance and self.instance.assignee)
+            project = attrs.get("project", self.instance and self.instance.project)
+            if assignee is not None and not sees(assignee, project.pk):
+                field = self.fields["assignee"]
+                message = field.error_messages["does_not_exist"].format(pk_value=assignee.pk)
+                raise serializers.ValidationError({"assignee": [message]})
+        return attrs
+
+
+class CommentSerializer(StrictModelSerializer):
+    author = serializers.CharField(max_length=255, required=False)
+    content = TextField()
+    created_at = InstantField(read_only=True)
+    updated_at = InstantField(read_only=True)
+
+    class Meta:
+        model = Comment
+        fields = ["id", "task", "author", "user", "content", "created_at", "updated_at"]
+        read_only_fields = ["task", "user"]
+
+
+class MembershipSerializer(StrictModelSerializer):
+    """``user`` is said once, on adding: a role is not handed from one person to another."""
+
+    user = UserField()
+    role = serializers.ChoiceField(choices=Role.choices)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        fields["user"].read_only = self.instance is not None
+        return fields
+
+    class Meta:
+        model = Membership
+        fields = ["id", "user", "role"]

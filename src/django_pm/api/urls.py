@@ -1,0 +1,30 @@
+"""The paths of the API. A host mounts them where it likes: ``path("api/", include("django_pm.api.urls"))``."""
+
+from django.urls import path
+
+from django_pm.api.schema import SchemaView, docs, docs_asset
+from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
+
+app_name = "django_pm"
+
+LIST = {"get": "list", "post": "create"}
+DETAIL = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+DETAIL_WITHOUT_PUT = {verb: action for verb, action in DETAIL.items() if verb != "put"}
+
+urlpatterns = [
+    path("projects/", ProjectViewSet.as_view(LIST), name="project-list"),
+    path("projects/<str:id>/", ProjectViewSet.as_view(DETAIL), name="project-detail"),
+    path("projects/<str:project_id>/members/", MembershipViewSet.as_view(LIST), name="member-list"),
+    path(
+        "projects/<str:project_id>/members/<str:id>/",
+        MembershipViewSet.as_view(DETAIL_WITHOUT_PUT),
+        name="member-detail",
+    ),
+    path("tasks/", TaskViewSet.as_view(LIST), name="task-list"),
+    path("tasks/<str:id>/", TaskViewSet.as_view(DETAIL), name="task-detail"),
+    path("tasks/<str:task_id>/comments/", CommentViewSet.as_view(LIST), name="comment-list"),
+    path("comments/<str:id>/", CommentViewSet.as_view(DETAIL), name="comment-detail"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", docs, name="docs"),
+    path("docs/<str:name>", docs_asset, name="docs-asset"),
+]

@@ -1,0 +1,148 @@
+"""The viewsets: projects, tasks, comments, members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.functional import cached_property
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from django_pm import access
+from django_pm.api.base import ProjectObjectViewSet
+from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
+from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
+from django_pm.models import Comment, Membership, Project, Task
+from django_pm.models.base import ProjectObject
+from django_pm.services.members import add_member, change_role, remove_member
+from django_pm.services.projects import create_project
+from django_pm.users import display_name
+
+
+class ProjectViewSet(ProjectObjectViewSet):
+    """Projects that the signed-in user may see."""
+
+    queryset = Project.objects.all()
+    serializer_class = ProjectSerializer
+    filterset_class = ProjectFilterSet
+    ordering_fields = {"created_at": "created_at", "updated_at": "updated_at", "name": "name"}
+
+    def rows(self) -> QuerySet[Project]:
+        return self.queryset.with_counts()
+
+    def candidate(self, values: dict[str, Any]) -> Project:
+        return Project()
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.instance = create_project(actor=self.request.user, **serializer.validated_data)
+
+
+class TaskViewSet(ProjectObjectViewSet):
+    """Tasks of the projects that the signed-in user may see."""
+
+    queryset = Task.objects.all()
+    serializer_class = TaskSerializer
+    filterset_class = TaskFilterSet
+    ordering_fields = {
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+        "due_date": "due_date",
+        "priority": "priority",
+        "title": "title",
+    }
+
+    def rows(self) -> QuerySet[Task]:
+        return self.queryset.with_counts()
+
+    def candidate(self, values: dict[str, Any]) -> Task:
+        return Task(project=values["project"])
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.save(created_by=self.request.user)
+
+    def authorise_change(self, instance: Task, values: dict[str, Any]) -> None:
+        """Moving a task takes it from one project and adds it to another."""
+        project = values.get("project", instance.project)
+        if project != instance.project:
+            access.require(self.request.user, "delete", instance)
+            access.require(self.request.user, "add", self.candidate(values))
+
+
+class NestedViewSet(ProjectObjectViewSet):
+    """Rows under a parent in the URL: the parent is found first, so a hidden one is 404 whatever the rest says."""
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        _found = self.parent
+        return super().list(request, *args, **kwargs)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        access.require(request.user, "add", self.candidate({}))
+        return super().create(request, *args, **kwargs)
+
+    @cached_property
+    def parent(self) -> Any:
+        """The project or task this URL is under."""
+        raise NotImplementedError
+
+
+class CommentViewSet(NestedViewSet):
+    """Comments of one task (``/tasks/<id>/comments/``), or one comment by its own id."""
+
+    queryset = Comment.objects.select_related("task")
+    serializer_class = CommentSerializer
+    filter_backends: list[Any] = []
+    default_ordering = "created_at"
+
+    @cached_property
+    def parent(self) -> Task:
+        task: Task = self.get_visible(Task.objects.all(), self.kwargs["task_id"])
+        return task
+
+    def rows(self) -> QuerySet[Comment]:
+        rows: QuerySet[Comment] = super().rows()
+        return rows.filter(task=self.kwargs["task_id"]) if "task_id" in self.kwargs else rows
+
+    def candidate(self, values: dict[str, Any]) -> Comment:
+        return Comment(task=self.parent, user=self.request.user)
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        user = self.request.user
+        author = serializer.validated_data.get("author") or display_name(user)
+        serializer.save(task=self.parent, user=user, author=author)
+
+
+class MembershipViewSet(NestedViewSet):
+    """The people of one project and their roles."""
+
+    queryset = Membership.objects.all()
+    serializer_class = MembershipSerializer
+    filter_backends: list[Any] = []
+    ordering_fields = {"id": "pk"}
+    default_ordering = "id"
+
+    @cached_property
+    def parent(self) -> Project:
+        project: Project = self.get_visible(Project.objects.all(), self.kwargs["project_id"])
+        return project
+
+    def rows(self) -> QuerySet[Membership]:
+        return super().rows().filter(project=self.parent)
+
+    def candidate(self, values: dict[str, Any]) -> ProjectObject:
+        return Membership(project=self.parent, role=values.get("role", "viewer"))
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.instance = add_member(actor=self.request.user, project=self.parent, **serializer.validated_data)
+
+    def authorise_change(self, instance: Membership, values: dict[str, Any]) -> None:
+        """Nobody grants above the own role: the role wanted is judged like the role held."""
+        access.require(self.request.user, "change", self.candidate(values))
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        role = serializer.validated_data.get("role", serializer.instance.role)
+        change_role(actor=self.request.user, membership=serializer.instance, role=role)
+
+    def perform_destroy(self, instance: Membership) -> None:
+        remove_member(actor=self.request.user, membership=instance)
