@@ -62,7 +62,7 @@ class ProjectObjectViewSet(GenericViewSet):
 
     def rows(self) -> QuerySet[Any]:
         """The rows of this view as they are represented, not yet narrowed to what the user may see."""
-        return self.queryset.all()  # type: ignore[union-attr]
+        return self.queryset.all()
 
     def candidate(self, values: dict[str, Any]) -> ProjectObject:
         """An unsaved instance of what ``values`` would make, for the policy to judge."""
@@ -106,7 +106,7 @@ class ProjectObjectViewSet(GenericViewSet):
 
     @property
     def model(self) -> type[models.Model]:
-        return self.queryset.model  # type: ignore[union-attr,no-any-return]
+        return self.queryset.model
 
     # The verbs
 

@@ -44,7 +44,7 @@ class _FlagFormField(forms.Field):
             return None
         if value not in {"true", "false"}:
             raise ValidationError(_("Expected “true” or “false”."))
-        return value == "true"  # type: ignore[no-any-return]
+        return value == "true"
 
 
 class _UserKeyFormField(forms.CharField):

@@ -56,11 +56,11 @@ class RowComparison(Func):
         super().__init__(*left, *right)
         self.operator = operator
 
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, tuple[Any, ...]]:
         compiled = [compiler.compile(expression) for expression in self.get_source_expressions()]
         half = len(compiled) // 2
         left, right = (", ".join(sql for sql, _params in part) for part in (compiled[:half], compiled[half:]))
-        return f"({left}) {self.operator} ({right})", [param for _sql, params in compiled for param in params]
+        return f"({left}) {self.operator} ({right})", tuple(param for _sql, params in compiled for param in params)
 
 
 class KeysetPagination(BasePagination):
@@ -122,7 +122,7 @@ class KeysetPagination(BasePagination):
             name = view.default_ordering
             column = view.ordering_fields[name.removeprefix("-")]
         field = model._meta.pk if column == "pk" else model._meta.get_field(column)
-        return Ordering(name, field, name.startswith("-"))  # type: ignore[arg-type]
+        return Ordering(name, field, name.startswith("-"))
 
     # The cursor: opaque to clients, but only ever a position, so forging one shows nothing that a filter would not
 
@@ -180,7 +180,7 @@ class KeysetPagination(BasePagination):
 
     @property
     def _pk_field(self) -> models.Field[Any, Any]:
-        return self.ordering.field.model._meta.pk  # type: ignore[return-value]
+        return self.ordering.field.model._meta.pk
 
     def _read(self, queryset: QuerySet[Any], position: Position | None, forward: bool) -> list[Any]:
         wanted = self.page_size + 1

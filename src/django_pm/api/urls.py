@@ -1,5 +1,7 @@
 """The paths of the API. A host mounts them where it likes: ``path("api/", include("django_pm.api.urls"))``."""
 
+from typing import Any
+
 from django.urls import path
 
 from django_pm.api.schema import SchemaView, docs, docs_asset
@@ -7,9 +9,9 @@ from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSe
 
 app_name = "django_pm"
 
-LIST = {"get": "list", "post": "create"}
-DETAIL = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
-DETAIL_WITHOUT_PUT = {verb: action for verb, action in DETAIL.items() if verb != "put"}
+LIST: dict[str, Any] = {"get": "list", "post": "create"}
+DETAIL: dict[str, Any] = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+DETAIL_WITHOUT_PUT: dict[str, Any] = {verb: action for verb, action in DETAIL.items() if verb != "put"}
 
 urlpatterns = [
     path("projects/", ProjectViewSet.as_view(LIST), name="project-list"),

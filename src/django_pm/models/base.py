@@ -47,7 +47,7 @@ class ProjectObject(models.Model):
     def save(
         self,
         *,
-        force_insert: bool | tuple[type[models.Model], ...] = False,
+        force_insert: Any = False,
         force_update: bool = False,
         using: str | None = None,
         update_fields: Iterable[str] | None = None,

@@ -36,7 +36,7 @@ class RankedChoiceField(models.Field):
 
     def to_python(self, value: Any) -> str | None:
         if value is None or value in self.ranks:
-            return value  # type: ignore[no-any-return]
+            return value
         raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value})
 
     def from_db_value(self, value: int | None, expression: Any, connection: Any) -> str | None:

@@ -107,7 +107,7 @@ class AbstractTask(ProjectObject):
         null=True,
         blank=True,
     )
-    completed_at = CompletedAtField(
+    completed_at = CompletedAtField(  # type: ignore[misc]  # model-utils types its fields as never null
         _("completed at"), monitor="status", when=[Status.COMPLETED.value], null=True, blank=True, editable=False
     )
     metadata = models.JSONField(
