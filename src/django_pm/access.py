@@ -65,7 +65,7 @@ def visible(user: Any, rows: Q_) -> Q_:
     if _is_unrestricted(projects):
         return rows
     model: type[ProjectObject] = rows.model
-    return rows.filter(**{f"{model.project_lookup}__in": projects})
+    return rows.filter(**{f"{model.project_lookup}__in": projects.values("pk")})
 
 
 def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:

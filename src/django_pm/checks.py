@@ -59,6 +59,8 @@ def check_import_paths(app_configs: Any, **kwargs: Any) -> Messages:
     problems: Messages = []
     for name, wanted in (("POLICY", ("visible_projects", "may", "who_sees")), ("USER_DISPLAY", ("__call__",))):
         path = getattr(app_settings, name)
+        if not isinstance(path, str):
+            continue  # told by E003
         try:
             target = import_string(path)
         except Exception as error:  # whatever a host's module raises while it is imported

@@ -6,6 +6,7 @@ validate (400), write in one transaction under the row's lock, and answer with t
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -17,6 +18,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 from rest_framework.metadata import BaseMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -44,6 +46,12 @@ class PlainMetadata(BaseMetadata):
         return {"name": view.get_view_name(), "parses": ["application/json"], "renders": ["application/json"]}
 
 
+class JSONNegotiation(DefaultContentNegotiation):
+    """By the Accept header alone: DRF's ``?format=`` would make a parameter that is none of ours a 404."""
+
+    settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+
+
 class ProjectObjectViewSet(GenericViewSet):
     """The five verbs over one model that lives in projects. Subclasses say which rows, and what a new one would be."""
 
@@ -53,6 +61,7 @@ class ProjectObjectViewSet(GenericViewSet):
     pagination_class = KeysetPagination
     filter_backends = [DjangoFilterBackend]
     metadata_class = PlainMetadata
+    content_negotiation_class = JSONNegotiation
     schema = AutoSchema()
 
     ordering_fields: dict[str, str] = {"created_at": "created_at", "updated_at": "updated_at"}

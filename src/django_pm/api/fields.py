@@ -42,7 +42,17 @@ class InstantField(serializers.DateTimeField):
         return instant
 
 
-class TextField(serializers.CharField):
+class StringField(serializers.CharField):
+    """A JSON string. DRF's own field would make text of a number."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class TextField(StringField):
     """Text of any reasonable length, kept as typed (indentation is meaning in Markdown)."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -97,6 +107,11 @@ def parse_key(model: type[models.Model], key: int | str) -> Any:
 class StrictPrimaryKeyField(serializers.PrimaryKeyRelatedField):
     """A primary key as a number or its text; a fraction is refused instead of cut off."""
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data == "":  # DRF's own field would read it as null
+            self.fail("incorrect_type", data_type="str")
+        return super().run_validation(data)
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not isinstance(data, (int, str)):
             self.fail("incorrect_type", data_type=type(data).__name__)
@@ -131,8 +146,9 @@ class UserField(serializers.Field):
             self.fail("does_not_exist")
         return user
 
-    def to_representation(self, value: Any) -> Any:
-        return value.pk
+    def get_attribute(self, instance: Any) -> Any:
+        # The key alone: reading the user would be a query for every row.
+        return getattr(instance, f"{self.source}_id")
 
-    def use_pk_only_optimization(self) -> bool:
-        return True
+    def to_representation(self, value: Any) -> Any:
+        return value

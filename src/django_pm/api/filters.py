@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import django_filters
+import django_filters.fields
 from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -60,6 +61,22 @@ class _UserKeyFormField(forms.CharField):
             raise ValidationError(_("Not a user's primary key.")) from None
 
 
+class _KeyChoiceField(django_filters.fields.ModelChoiceField):
+    """A key in its canonical form, as in a path or a body."""
+
+    def to_python(self, value: Any) -> Any:
+        if value not in self.empty_values:
+            try:
+                parse_key(self.queryset.model, value)
+            except ValueError:
+                raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice") from None
+        return super().to_python(value)
+
+
+class KeyChoiceFilter(django_filters.ModelChoiceFilter):
+    field_class = _KeyChoiceField
+
+
 class InstantFilter(django_filters.Filter):
     field_class = _InstantFormField
 
@@ -101,9 +118,14 @@ class ProjectFilterSet(django_filters.FilterSet):
 
 
 class TaskFilterSet(django_filters.FilterSet):
-    project = django_filters.ModelChoiceFilter(queryset=_visible_projects)
-    status = django_filters.MultipleChoiceFilter(choices=Status.choices, help_text=_("Repeat for several."))
-    priority = django_filters.MultipleChoiceFilter(choices=Priority.choices, help_text=_("Repeat for several."))
+    project = KeyChoiceFilter(queryset=_visible_projects)
+    # Not `distinct`, which is this filter's default: a column of the row itself repeats no row, and no index sorts it.
+    status = django_filters.MultipleChoiceFilter(
+        choices=Status.choices, distinct=False, help_text=_("Repeat for several.")
+    )
+    priority = django_filters.MultipleChoiceFilter(
+        choices=Priority.choices, distinct=False, help_text=_("Repeat for several.")
+    )
     assignee = UserKeyFilter(help_text=_("The primary key of a user."))
     due_before = InstantFilter(field_name="due_date", lookup_expr="lt")
     due_after = InstantFilter(field_name="due_date", lookup_expr="gte")

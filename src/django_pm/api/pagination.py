@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import remove_query_param, replace_query_param
+from rest_framework.utils.urls import replace_query_param
 
 from django_pm.api.parsers import is_storable
 
@@ -41,10 +42,14 @@ class Ordering(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place between two rows: behind (or, going backward, before) the row with this value and key."""
+    """A place between two rows: behind (or, going backward, before) the row with this value and key.
+
+    ``inclusive``: the row itself is still on the way; so a page that has emptied leads back to it.
+    """
 
     value: Any
     pk: Any
+    inclusive: bool = False
 
 
 class RowComparison(Func):
@@ -133,10 +138,12 @@ class KeysetPagination(BasePagination):
         try:
             if len(text) > CURSOR_MAX_LENGTH:
                 raise ValueError("too long")
-            ordering, forward, value, pk = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-            if ordering != self.ordering.name or not isinstance(forward, bool):
+            content = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
+            ordering, forward, inclusive, value, pk = content
+            if ordering != self.ordering.name or not isinstance(forward, bool) or not isinstance(inclusive, bool):
                 raise ValueError("made for another ordering")
-            return Position(self._parse(self.ordering.field, value), self._parse(self._pk_field, pk)), forward
+            value, pk = self._parse(self.ordering.field, value), self._parse(self._pk_field, pk)
+            return Position(value, pk, inclusive), forward
         except (ValueError, TypeError, RecursionError, OverflowError, binascii.Error, FieldValidationError):
             wrong["cursor"] = [_("This cursor is not one of this list in this order. Start again without it.")]
             return None, True
@@ -148,17 +155,20 @@ class KeysetPagination(BasePagination):
             return None
         if not isinstance(value, str) or not is_storable(value):
             raise ValueError("not text")
+        if isinstance(field, models.DateTimeField):
+            # to_python() would take a date, and a local time that UTC cannot express.
+            instant = dt.datetime.fromisoformat(value)
+            if instant.tzinfo is None:
+                raise ValueError("no instant")
+            return instant.astimezone(dt.UTC)
         parsed = field.to_python(value)
         field.run_validators(parsed)
         return parsed
 
     def _encode(self, position: Position, *, forward: bool) -> str:
-        def text(field: models.Field[Any, Any], value: Any) -> str | None:
-            if value is None:
-                return None
-            return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-        content = [self.ordering.name, forward, text(self.ordering.field, position.value), str(position.pk)]
+        value = position.value.isoformat() if isinstance(position.value, dt.datetime) else position.value
+        value = None if value is None else str(value)
+        content = [self.ordering.name, forward, position.inclusive, value, str(position.pk)]
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
     def _link(self, *, forward: bool) -> str | None:
@@ -168,12 +178,10 @@ class KeysetPagination(BasePagination):
             row = self.page[-1 if forward else 0]
             position = Position(_value(row, self.ordering.field.attname), _value(row, "pk"))
         elif self.position is not None:
-            position = self.position
+            position = self.position._replace(inclusive=not self.position.inclusive)
         else:
             return None
         url = self.request.build_absolute_uri()
-        if position is None:
-            return remove_query_param(url, "cursor")
         return replace_query_param(url, "cursor", self._encode(position, forward=forward))
 
     # Reading
@@ -195,7 +203,9 @@ class KeysetPagination(BasePagination):
         """What lies in reading direction of ``position``: one stretch, or two where the column has empty values."""
         column = self.ordering.field.attname
         descending = self.ordering.descending is forward
-        operator, sign = ("<", "-") if descending else (">", "")
+        operator, lookup, sign = ("<", "lt", "-") if descending else (">", "gt", "")
+        if position is not None and position.inclusive:
+            operator, lookup = operator + "=", lookup + "e"
 
         def filled() -> QuerySet[Any]:
             rows = queryset.order_by(f"{sign}{column}", f"{sign}pk")
@@ -210,7 +220,7 @@ class KeysetPagination(BasePagination):
         def empty() -> QuerySet[Any]:
             rows = queryset.order_by(f"{sign}pk").filter(**{f"{column}__isnull": True})
             if position is not None and position.value is None:
-                rows = rows.filter(**{f"pk__{'lt' if descending else 'gt'}": position.pk})
+                rows = rows.filter(**{f"pk__{lookup}": position.pk})
             return rows
 
         if not self.ordering.field.null:

@@ -13,6 +13,10 @@ from rest_framework.parsers import BaseParser
 
 from django_pm.conf import app_settings
 
+MAX_DEPTH = 32
+UNSTORABLE = _("NUL characters and lone surrogates are not allowed.")
+TOO_DEEP = _("Nested too deeply.")
+
 
 class BodyTooLarge(APIException):
     """The body is longer than ``MAX_BODY_BYTES``."""
@@ -40,9 +44,7 @@ class StrictJSONParser(BaseParser):
             data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise ParseError(_("JSON parse error - %s") % error) from None
-        # Unescaped, neither can get through the decoder, so a body without escapes needs no walk.
-        if b"\\u" in body:
-            _refuse_unstorable(data)
+        _refuse_unstorable(data, escaped=b"\\u" in body)
         return data
 
 
@@ -57,24 +59,31 @@ def _finite(text: str) -> float:
     return number
 
 
-def _refuse_unstorable(data: Any) -> None:
-    message = _("NUL characters and lone surrogates are not allowed.")
-    if not isinstance(data, dict):
-        if _is_unstorable(data):
-            raise ParseError(message)
-        return
-    if any(_is_unstorable(key) for key in data):
-        raise ParseError(message)
-    if wrong := {key: [message] for key, value in data.items() if _is_unstorable(value)}:
+def _refuse_unstorable(data: Any, *, escaped: bool) -> None:
+    """Raise a 400 for what no database keeps, naming the field. Without escapes, none got through the decoder."""
+    fields = data if isinstance(data, dict) else {}
+    wrong = {name: [reason] for name, value in fields.items() if (reason := _why_unstorable(value, escaped))}
+    outside = None if isinstance(data, dict) else _why_unstorable(data, escaped)
+    if outside or (escaped and not all(map(is_storable, fields))):
+        raise ParseError(outside or UNSTORABLE)
+    if wrong:
         raise ValidationError(wrong)
 
 
-def _is_unstorable(value: Any) -> bool:
-    if isinstance(value, str):
-        return not is_storable(value)
-    if isinstance(value, dict):
-        return any(_is_unstorable(part) for item in value.items() for part in item)
-    return isinstance(value, list) and any(map(_is_unstorable, value))
+def _why_unstorable(value: Any, escaped: bool) -> Any:
+    """Walks level by level: what is nested a thousand deep would exhaust the stack of whoever recurses into it."""
+    level = [value]
+    for _depth in range(MAX_DEPTH):
+        if escaped and any(isinstance(item, str) and not is_storable(item) for item in level):
+            return UNSTORABLE
+        level = [part for item in level if isinstance(item, (dict, list)) for part in _parts(item)]
+        if not level:
+            return None
+    return TOO_DEEP
+
+
+def _parts(container: dict[str, Any] | list[Any]) -> list[Any]:
+    return [*container, *container.values()] if isinstance(container, dict) else container
 
 
 def is_storable(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -13,6 +14,7 @@ from django_pm.api.fields import (
     InstantField,
     MetadataField,
     StrictPrimaryKeyField,
+    StringField,
     TextField,
     UserField,
     VisiblePrimaryKeyField,
@@ -26,6 +28,12 @@ class StrictModelSerializer(serializers.ModelSerializer):
 
     Read-only fields are ignored, so what was read can be edited and sent back.
     """
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: StringField,
+        models.TextField: TextField,
+    }
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = (
@@ -106,18 +114,18 @@ class TaskSerializer(StrictModelSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A task can only be given to somebody who can see it; a hidden and a missing user read the same."""
-        if attrs.keys() & {"assignee", "project"}:
-            assignee = attrs.get("assignee", self.instance and self.instance.assignee)
-            project = attrs.get("project", self.instance and self.instance.project)
-            if assignee is not None and not sees(assignee, project.pk):
-                field = self.fields["assignee"]
-                message = field.error_messages["does_not_exist"].format(pk_value=assignee.pk)
-                raise serializers.ValidationError({"assignee": [message]})
+        old = (self.instance.assignee, self.instance.project) if self.instance else (None, None)
+        assignee, project = attrs.get("assignee", old[0]), attrs.get("project", old[1])
+        # What was so before may stay: somebody may have left the project, and the task must remain editable.
+        if assignee is not None and (assignee, project) != old and not sees(assignee, project.pk):
+            field = self.fields["assignee"]
+            message = field.error_messages["does_not_exist"].format(pk_value=assignee.pk)
+            raise serializers.ValidationError({"assignee": [message]})
         return attrs
 
 
 class CommentSerializer(StrictModelSerializer):
-    author = serializers.CharField(max_length=255, required=False)
+    author = StringField(max_length=255, required=False)
     content = TextField()
     created_at = InstantField(read_only=True)
     updated_at = InstantField(read_only=True)
