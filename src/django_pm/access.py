@@ -80,7 +80,9 @@ def require(user: Any, verb: Verb, obj: ProjectObject) -> None:
 
 
 def who_sees(project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
-    """Those of ``user_ids`` who may see the project now."""
+    """Those of ``user_ids`` who may see the project now; nobody sees one that is gone."""
+    if not Project.objects.filter(pk=project_id).exists():
+        return set()
     return policy().who_sees(project_id, user_ids)
 
 
@@ -91,8 +93,9 @@ def sees(user: Any, project_id: Any) -> bool:
 
 def _is_unrestricted(projects: QuerySet[Project]) -> bool:
     query = projects.query
+    narrowed = query.where or query.combinator or query.is_sliced or query.distinct_fields or query.is_empty()
     joined = len(query.alias_map) > 1
-    return not (query.where or joined or query.combinator or query.is_sliced or query.is_empty())
+    return not (narrowed or joined) and projects.model._meta.concrete_model is Project
 
 
 def _is_active(user: Any) -> bool:

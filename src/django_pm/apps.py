@@ -12,3 +12,6 @@ class DjangoPMConfig(AppConfig):
 
     def ready(self) -> None:
         from django_pm import checks  # noqa: F401 (registers the system checks)
+        from django_pm.models import receivers
+
+        receivers.connect()

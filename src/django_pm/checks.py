@@ -10,9 +10,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import router
 from django.utils.module_loading import import_string
 
 from django_pm.conf import app_settings, configured, declared
+from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Task
 
 Messages = list[checks.CheckMessage]
 
@@ -44,10 +46,12 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Messages:
                     id="django_pm.E003",
                 )
             )
-        elif isinstance(given, int) and not isinstance(given, bool) and given <= 0:
+        elif isinstance(given, int) and not isinstance(given, bool) and given < known[name].minimum:
             problems.append(
                 checks.Error(
-                    f"DJANGO_PM[{name!r}] must be greater than 0.", hint=known[name].help_text, id="django_pm.E004"
+                    f"DJANGO_PM[{name!r}] must be at least {known[name].minimum}.",
+                    hint=known[name].help_text,
+                    id="django_pm.E004",
                 )
             )
     return problems
@@ -112,4 +116,19 @@ def check_sqlite_transactions(app_configs: Any, **kwargs: Any) -> Messages:
         for alias, database in settings.DATABASES.items()
         if database.get("ENGINE", "").endswith("sqlite3")
         and str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper() not in {"IMMEDIATE", "EXCLUSIVE"}
+    ]
+
+
+@checks.register("django_pm")
+def check_one_database(app_configs: Any, **kwargs: Any) -> Messages:
+    """An event is written in the transaction of its change, so both must live in one database."""
+    home = router.db_for_write(Event)
+    return [
+        checks.Error(
+            f"{model.__name__} is written to the database {alias!r}, but Event to {home!r}.",
+            hint="Route all models of django_pm to one database: an event belongs to the transaction of its change.",
+            id="django_pm.E008",
+        )
+        for model in (Project, Task, Comment, Membership, ProjectStream)
+        if (alias := router.db_for_write(model)) != home
     ]

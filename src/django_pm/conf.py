@@ -16,10 +16,11 @@ T = TypeVar("T")
 class Setting(Generic[T]):
     """One key of ``DJANGO_PM``: its default, its type, and what it means to a site owner."""
 
-    def __init__(self, default: T, help_text: str) -> None:
+    def __init__(self, default: T, help_text: str, *, minimum: int = 1) -> None:
         self.default = default
         self.kind = type(default)
         self.help_text = help_text
+        self.minimum = minimum  # of a number
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -70,6 +71,25 @@ class AppSettings:
     MAX_METADATA_BYTES = Setting(
         16_384,
         "Largest `metadata` object the API takes, in bytes of its JSON form.",
+    )
+    EVENT_RETENTION_DAYS = Setting(
+        0,
+        "`pm_prune` deletes events older than this many days; 0 keeps them for ever.",
+        minimum=0,
+    )
+    EVENT_RETENTION_COUNT = Setting(
+        0,
+        "`pm_prune` keeps this many of the latest events of each project; 0 keeps all.",
+        minimum=0,
+    )
+    EVENT_HARD_CAP_DAYS = Setting(
+        0,
+        "`pm_prune` deletes events older than this many days even if a subscriber has not read them; 0 waits for it.",
+        minimum=0,
+    )
+    SUBSCRIBER_ATTEMPTS = Setting(
+        5,
+        "How often a subscriber may fail on one event before the event is parked and the rest goes on.",
     )
 
 

@@ -19,3 +19,17 @@ class LastOwner(Conflict):
 
 class AlreadyMember(Conflict):
     """The user already has a role in this project; change it instead of adding another."""
+
+
+class StreamReset(DjangoPMError):
+    """The events since that number cannot be told. Fetch the project afresh, then follow from ``head``.
+
+    ``reason`` is ``"epoch"`` (the log was restored), ``"ahead"`` (there is no such number yet) or ``"trimmed"``
+    (pruned).
+    """
+
+    def __init__(self, reason: str, *, head: int, epoch: str) -> None:
+        super().__init__(f"The stream cannot be continued from there ({reason}).")
+        self.reason = reason
+        self.head = head
+        self.epoch = epoch

@@ -53,6 +53,8 @@ def find_user(identifier: str | int) -> Any | None:
     can pose as somebody else by choosing a login name.
     """
     pk_field = get_user_model()._meta.pk
+    if isinstance(identifier, str) and "\x00" in identifier:
+        return None
     keys_are_numbers = isinstance(pk_field, models.IntegerField)
     if isinstance(identifier, int) or not keys_are_numbers:
         by_key = _get(pk=identifier)

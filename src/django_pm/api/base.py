@@ -1,7 +1,8 @@
 """What every view of this API does the same way: who is asked, what is locked, how a refusal is told.
 
-A request is walked in one direction: parse, find what the user may see (404), ask what the user may do (403),
-validate (400), write in one transaction under the row's lock, and answer with the object read anew.
+A request is walked in one direction: parse, find what the user may see (404), ask what the user may do to it (403),
+validate (400), ask about what the values would make of it (403), write in one transaction under the row's lock, and
+answer with the object read anew.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
@@ -24,14 +25,17 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from django_pm import access
+from django_pm import access, context
 from django_pm.api.fields import parse_key
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.parsers import StrictJSONParser
 from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
 from django_pm.models.base import ProjectObject
+
+ORIGIN = "api"
 
 
 class ConflictError(APIException):
@@ -51,18 +55,51 @@ class JSONNegotiation(DefaultContentNegotiation):
 
     settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
 
+    def get_accept_list(self, request: Request) -> list[str]:
+        accepted: list[str] = super().get_accept_list(request)
+        return [media_type for media_type in accepted if media_type] or ["*/*"]
 
-class ProjectObjectViewSet(GenericViewSet):
-    """The five verbs over one model that lives in projects. Subclasses say which rows, and what a new one would be."""
+
+class BaseAPIView(APIView):
+    """What every view of this API has: JSON only, signed-in users only, and writes that say who made them."""
 
     renderer_classes = [JSONRenderer]
     parser_classes = [StrictJSONParser]
     permission_classes = [IsAuthenticated]
-    pagination_class = KeysetPagination
-    filter_backends = [DjangoFilterBackend]
     metadata_class = PlainMetadata
     content_negotiation_class = JSONNegotiation
     schema = AutoSchema()
+
+    @classmethod
+    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
+        """Under a host's ``ATOMIC_REQUESTS`` too, a view opens its own transactions: a reader must be able to number a
+        stream, and an answer must not be sent before its write has been committed."""
+        view = super().as_view(*args, **kwargs)
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        # The user is known only once DRF has authenticated the request, so the recorder asks when it writes.
+        with context.acting(lambda: self.request.user, origin=ORIGIN):
+            return super().dispatch(request, *args, **kwargs)
+
+    def get_visible(self, rows: QuerySet[Any], key: str) -> Any:
+        """The row with this key if the user may see it; raises the one 404 that tells nothing more."""
+        try:
+            return access.visible(self.request.user, rows).get(pk=parse_key(rows.model, key))
+        except (ValueError, ObjectDoesNotExist):
+            raise NotFound from None
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(_as_api_error(exc))
+
+
+class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
+    """The five verbs over one model that lives in projects. Subclasses say which rows, and what a new one would be."""
+
+    pagination_class = KeysetPagination
+    filter_backends = [DjangoFilterBackend]
 
     ordering_fields: dict[str, str] = {"created_at": "created_at", "updated_at": "updated_at"}
     default_ordering = "-created_at"
@@ -90,13 +127,6 @@ class ProjectObjectViewSet(GenericViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         return access.visible(self.request.user, self.rows())
-
-    def get_visible(self, rows: QuerySet[Any], key: str) -> Any:
-        """The row with this key if the user may see it; raises the one 404 that tells nothing more."""
-        try:
-            return access.visible(self.request.user, rows).get(pk=parse_key(rows.model, key))
-        except (ValueError, ObjectDoesNotExist):
-            raise NotFound from None
 
     def get_object(self) -> Any:
         return self.get_visible(self.rows(), self.kwargs["id"])
@@ -127,18 +157,20 @@ class ProjectObjectViewSet(GenericViewSet):
         return Response(self.get_serializer(self.get_object()).data)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        data = request.data  # read before the transaction begins: a slow client must not hold it open
         with transaction.atomic(using=self.using):
-            serializer = self.get_serializer(data=request.data)
+            serializer = self.get_serializer(data=data)
             serializer.is_valid(raise_exception=True)
             access.require(request.user, "add", self.candidate(serializer.validated_data))
             self.perform_create(serializer)
             return self.written(serializer.instance, status.HTTP_201_CREATED)
 
     def update(self, request: Request, *args: Any, partial: bool = False, **kwargs: Any) -> Response:
+        data = request.data  # before the transaction, as in create()
         with transaction.atomic(using=self.using):
             instance = self.get_locked()
             access.require(request.user, "change", instance)
-            serializer = self.get_serializer(instance, data=request.data, partial=partial)
+            serializer = self.get_serializer(instance, data=data, partial=partial)
             serializer.is_valid(raise_exception=True)
             self.authorise_change(instance, serializer.validated_data)
             self.perform_update(serializer)
@@ -159,13 +191,11 @@ class ProjectObjectViewSet(GenericViewSet):
 
     def written(self, instance: Any, code: int) -> Response:
         """The answer to a write: the object as a reader would get it now, counts and database defaults included."""
-        fresh = self.rows().using(self.using).get(pk=instance.pk)
+        try:
+            fresh = self.rows().using(self.using).get(pk=instance.pk)
+        except ObjectDoesNotExist:  # what it belongs to was deleted while we waited for it
+            raise NotFound from None
         return Response(self.get_serializer(fresh).data, status=code)
-
-    # Refusals
-
-    def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(_as_api_error(exc))
 
 
 def _as_api_error(exc: Exception) -> Exception:

@@ -31,6 +31,7 @@ from django_pm.api.parsers import is_storable
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 CURSOR_MAX_LENGTH = 4096
+NUMBER_MAX_DIGITS = 18  # fits a 64-bit column
 
 
 class Ordering(NamedTuple):
@@ -77,7 +78,7 @@ class KeysetPagination(BasePagination):
     def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
         wrong: dict[str, list[str]] = {}
         self.request = request
-        self.page_size = self._page_size(wrong)
+        self.page_size = page_size(request, wrong)
         count_wanted = self._flag("count", wrong)
         self.ordering = self._ordering(queryset.model, view, wrong)
         position, forward = self._cursor(wrong) if self.ordering else (None, True)
@@ -101,16 +102,6 @@ class KeysetPagination(BasePagination):
         return Response(body)
 
     # What the client asked for
-
-    def _page_size(self, wrong: dict[str, list[str]]) -> int:
-        text = self.request.query_params.get("page_size")
-        if text is None:
-            return PAGE_SIZE
-        # isdecimal() alone would take digits of other scripts, of any length.
-        if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
-            wrong["page_size"] = [_("Expected a whole number greater than 0.")]
-            return PAGE_SIZE
-        return MAX_PAGE_SIZE if len(text.lstrip("0")) > 3 else min(int(text), MAX_PAGE_SIZE)
 
     def _flag(self, name: str, wrong: dict[str, list[str]]) -> bool:
         text = self.request.query_params.get(name, "false")
@@ -237,7 +228,7 @@ class KeysetPagination(BasePagination):
     # OpenAPI
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": "string", "format": "uri", "nullable": True}
+        link = {"type": ["string", "null"], "format": "uri"}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
@@ -265,6 +256,27 @@ class KeysetPagination(BasePagination):
                 {"type": "string", "enum": names, "default": view.default_ordering},
             ),
         ]
+
+
+def page_size(request: Request, wrong: dict[str, list[str]]) -> int:
+    """The ``page_size`` that was asked for, at most ``MAX_PAGE_SIZE``; what is no size is noted in ``wrong``."""
+    number = whole_number("page_size", request, wrong)
+    if number == 0:
+        wrong["page_size"] = [_("Expected a whole number greater than 0.")]
+    return min(number or PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def whole_number(name: str, request: Request, wrong: dict[str, list[str]]) -> int | None:
+    """The query parameter ``name`` as a number from 0 up, None without it; anything else is noted in ``wrong``."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    # isdecimal() alone would take digits of other scripts; int() of a very long text takes very long.
+    if not (text.isascii() and text.isdecimal()):
+        wrong[name] = [_("Expected a whole number.")]
+        return None
+    digits = text.lstrip("0")
+    return int(digits or "0") if len(digits) <= NUMBER_MAX_DIGITS else 10**NUMBER_MAX_DIGITS
 
 
 def _value(row: Any, name: str) -> Any:

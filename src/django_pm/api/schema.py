@@ -15,12 +15,12 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 
 from django_pm import __version__
-from django_pm.api.base import ProjectObjectViewSet
+from django_pm.api.base import BaseAPIView
 
 
 def only_django_pm(endpoints: list[Any], **kwargs: Any) -> list[Any]:
     """Leave a host's own endpoints out of the document; its subclasses of our viewsets stay in."""
-    return [endpoint for endpoint in endpoints if issubclass(getattr(endpoint[3], "cls", object), ProjectObjectViewSet)]
+    return [endpoint for endpoint in endpoints if issubclass(getattr(endpoint[3], "cls", object), BaseAPIView)]
 
 
 class SchemaView(SpectacularAPIView):

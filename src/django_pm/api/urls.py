@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import path
 
+from django_pm.api.feed import EventFeedView
 from django_pm.api.schema import SchemaView, docs, docs_asset
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 
@@ -22,6 +23,7 @@ urlpatterns = [
         MembershipViewSet.as_view(DETAIL_WITHOUT_PUT),
         name="member-detail",
     ),
+    path("projects/<str:project_id>/events/", EventFeedView.as_view(), name="event-feed"),
     path("tasks/", TaskViewSet.as_view(LIST), name="task-list"),
     path("tasks/<str:id>/", TaskViewSet.as_view(DETAIL), name="task-detail"),
     path("tasks/<str:task_id>/comments/", CommentViewSet.as_view(LIST), name="comment-list"),

@@ -130,6 +130,12 @@ class MembershipViewSet(NestedViewSet):
     def rows(self) -> QuerySet[Membership]:
         return super().rows().filter(project=self.parent)
 
+    def get_locked(self, *, for_delete: bool = False) -> Membership:
+        # The project before its members: whoever deletes the project locks in that order too.
+        Project.objects.using(self.using).select_for_update(no_key=True).filter(pk=self.parent.pk).first()
+        membership: Membership = super().get_locked(for_delete=for_delete)
+        return membership
+
     def candidate(self, values: dict[str, Any]) -> ProjectObject:
         return Membership(project=self.parent, role=values.get("role", "viewer"))
 

@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated at')),
+                ('updated_at', django_pm.models.fields.ChangedAtField(auto_now=True, verbose_name='updated at')),
                 ('name', models.CharField(max_length=255, verbose_name='name')),
                 ('description', models.TextField(blank=True, default='', verbose_name='description')),
                 ('time_zone', models.CharField(default=django_pm.models.project.default_time_zone, help_text='IANA name. Decides what “today” means for this project.', max_length=64, validators=[django_pm.models.project.validate_time_zone], verbose_name='time zone')),
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated at')),
+                ('updated_at', django_pm.models.fields.ChangedAtField(auto_now=True, verbose_name='updated at')),
                 ('title', models.CharField(max_length=255, verbose_name='title')),
                 ('description', models.TextField(blank=True, default='', verbose_name='description')),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('in_progress', 'In progress'), ('completed', 'Completed')], default='pending', max_length=20, verbose_name='status')),
@@ -116,5 +116,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=models.Index(condition=models.Q(('status', 'completed'), _negated=True), fields=['due_date'], name='django_pm_task_open_due'),
+        ),
+        migrations.AddConstraint(
+            model_name='task',
+            constraint=models.CheckConstraint(condition=models.Q(('priority__in', ['none', 'low', 'medium', 'high', 'urgent'])), name='django_pm_task_priority'),
         ),
     ]

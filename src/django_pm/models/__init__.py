@@ -1,8 +1,10 @@
 """The tables of django-pm. Import from here; the modules below are where each is told in full."""
 
 from django_pm.models.comment import AbstractComment, Comment
+from django_pm.models.event import Event, ProjectStream
 from django_pm.models.membership import Membership, Role
 from django_pm.models.project import AbstractProject, Project
+from django_pm.models.subscription import Cursor, ParkedEvent, Subscriber
 from django_pm.models.task import AbstractTask, Priority, Status, Task
 
 __all__ = [
@@ -10,10 +12,15 @@ __all__ = [
     "AbstractProject",
     "AbstractTask",
     "Comment",
+    "Cursor",
+    "Event",
     "Membership",
+    "ParkedEvent",
     "Priority",
     "Project",
+    "ProjectStream",
     "Role",
     "Status",
+    "Subscriber",
     "Task",
 ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import models
+from django.db import connections, models
+from django.db.models import QuerySet
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
+from django_pm.models import recorder
 from django_pm.models.base import ProjectObject, ProjectObjectQuerySet
+from django_pm.models.recorder import Snapshot
 from django_pm.models.task import Task
 
 
@@ -42,6 +46,11 @@ class AbstractComment(ProjectObject):
     objects: ClassVar[Any] = CommentQuerySet.as_manager()
 
     project_lookup = "task__project"
+    event_kind = "comment"
+    tracked = ("task", "author", "user", "content", "created_at")
+    told_on_delete = ("task",)
+    told_on_move = ("task",)
+    moved_by = frozenset({"task"})
 
     class Meta:
         abstract = True
@@ -57,6 +66,25 @@ class AbstractComment(ProjectObject):
     @property
     def owning_project_id(self) -> Any:
         return self.task.project_id
+
+    @classmethod
+    def lock_ahead(cls, rows: QuerySet[Any], *, using: str) -> None:
+        """The tasks of ``rows``: deleting a task locks it and then its comments, so everybody does in that order."""
+        if connections[using].vendor == "postgresql":
+            recorder.read_sharing(cls._tasks().filter(pk__in=rows.values("task")), "pk", using=using)
+
+    @classmethod
+    def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
+        """Read under a lock that moving the task conflicts with: no comment is told to a project the task has left."""
+        tasks = cls._tasks().filter(pk__in={row["task"] for row in rows})
+        projects = dict(recorder.read_sharing(tasks, "pk", "project_id", using=using))
+        return lambda pk, row: projects.get(row["task"])
+
+    @classmethod
+    def _tasks(cls) -> QuerySet[Any]:
+        task: Any = cls._meta.get_field("task").related_model
+        rows: QuerySet[Any] = task._base_manager.all()
+        return rows
 
 
 class Comment(AbstractComment):

@@ -1,4 +1,7 @@
-"""Two columns with a rule of their own: a priority that sorts by rank, a completion time that follows the status."""
+"""Columns with a rule of their own.
+
+A priority that sorts by rank, a completion time that follows the status, a time of change that tells the truth.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +41,7 @@ class RankedChoiceField(models.Field):
         return {word: rank for rank, word in enumerate(self.words)}
 
     def to_python(self, value: Any) -> str | None:
-        if value is None or value in self.ranks:
+        if value is None or (isinstance(value, str) and value in self.ranks):
             return value
         raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice", params={"value": value})
 
@@ -66,11 +72,46 @@ class CompletedAtField(MonitorField):
         # receiver would run for every row of every list.
         super(MonitorField, self).contribute_to_class(cls, name, *args, **kwargs)
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        value = getattr(model_instance, self.attname)
-        if self.get_monitored_value(model_instance) not in (self.when or ()):
-            value = None
-        elif value is None:
-            value = timezone.now()
-        setattr(model_instance, self.attname, value)
-        return value
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        time = getattr(model_instance, self.attname)
+        status = self.status_to_be(model_instance)
+        if hasattr(status, "resolve_expression") or hasattr(time, "resolve_expression"):
+            time = self.following(status, time)
+        elif status not in (self.when or ()):
+            time = None
+        elif time is None:
+            time = timezone.now()
+        setattr(model_instance, self.attname, time)
+        return time
+
+    def status_to_be(self, instance: Any) -> Any:
+        """The status the row will have: a save that does not write it leaves what is there."""
+        saving = instance.saving
+        if saving is not None and saving.before is not None and not saving.writes(self.monitor):
+            return saving.before[self.monitor]
+        return self.get_monitored_value(instance)
+
+    def following(self, status: Any, time: Any) -> Case:
+        """The rule as an expression, for values that only the database knows."""
+        done = Q()
+        for value in self.when or ():
+            done |= Q(Exact(_expression(status, models.CharField()), Value(value)))
+        kept = Coalesce(_expression(time, models.DateTimeField()), Value(timezone.now()))
+        return Case(When(done, then=kept), output_field=models.DateTimeField())
+
+
+def _expression(value: Any, output_field: models.Field) -> Any:
+    """``value`` as an expression of a known type; what already is one stays as it is."""
+    return value if hasattr(value, "resolve_expression") else Value(value, output_field=output_field)
+
+
+class ChangedAtField(models.DateTimeField):
+    """When the row last changed. A save that changes no tracked column keeps the time."""
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        saving = model_instance.saving
+        if add or saving is None or saving.changes_row():
+            return super().pre_save(model_instance, add)
+        time = saving.before["updated_at"]
+        setattr(model_instance, self.attname, time)
+        return time

@@ -49,9 +49,17 @@ class Membership(ProjectObject):
     )
     role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.MEMBER)
 
+    row_to_tell: Any = None
+    """What ``receivers.py`` read of the row before a cascade took it."""
+
     objects: ClassVar[Any] = MembershipQuerySet.as_manager()
 
     project_lookup = "project"
+    event_kind = "member"
+    tracked = ("project", "user", "role")
+    told_on_delete = ("project", "user", "role")
+    told_on_move = ("project",)
+    moved_by = frozenset({"project"})
 
     class Meta:
         base_manager_name = "objects"

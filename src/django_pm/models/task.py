@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_pm import event_types
 from django_pm.models.base import ProjectObject, ProjectObjectQuerySet, related_count
 from django_pm.models.fields import CompletedAtField, RankedChoiceField
 from django_pm.models.project import Project
@@ -38,15 +38,9 @@ class TaskQuerySet(ProjectObjectQuerySet["Task"]):
     def update(self, **values: Any) -> int:
         """As Django's; ``completed_at`` is set, kept or cleared by the status each row ends up with."""
         if values.keys() & {"status", "completed_at"}:
+            field = self.model._meta.get_field("completed_at")
             status = values.get("status", F("status"))
-            time = values.get("completed_at", F("completed_at"))
-            values["completed_at"] = Case(
-                When(
-                    Exact(_expression(status, models.CharField()), Status.COMPLETED.value),
-                    then=Coalesce(_expression(time, models.DateTimeField()), Value(timezone.now())),
-                ),
-                output_field=models.DateTimeField(),
-            )
+            values["completed_at"] = field.following(status, values.get("completed_at", F("completed_at")))
         return super().update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -68,11 +62,6 @@ class TaskQuerySet(ProjectObjectQuerySet["Task"]):
         return self.filter(
             Q(status=Status.COMPLETED) | Q(due_date__gte=at or timezone.now()) | Q(due_date__isnull=True)
         )
-
-
-def _expression(value: Any, output_field: models.Field[Any, Any]) -> Any:
-    """``value`` as an expression of a known type; what already is one stays as it is."""
-    return value if hasattr(value, "resolve_expression") else Value(value, output_field=output_field)
 
 
 class AbstractTask(ProjectObject):
@@ -117,9 +106,29 @@ class AbstractTask(ProjectObject):
         help_text=_("Small values of your own, for instance a key in another system."),
     )
 
+    _loaded_project_id: Any = None
+
     objects: ClassVar[Any] = TaskQuerySet.as_manager()
 
     project_lookup = "project"
+    event_kind = "task"
+    tracked = (
+        "project",
+        "title",
+        "description",
+        "status",
+        "priority",
+        "due_date",
+        "assignee",
+        "created_by",
+        "completed_at",
+        "metadata",
+        "created_at",
+    )
+    told_on_delete = ("project", "title")
+    told_on_move = ("project",)
+    moved_by = frozenset({"project"})
+    untold_children = {"comments": event_types.OMITTED}
     written_along = {"status": ("completed_at",)}
 
     class Meta:
@@ -128,6 +137,10 @@ class AbstractTask(ProjectObject):
         verbose_name = _("task")
         verbose_name_plural = _("tasks")
         ordering = ["-created_at", "-id"]
+        constraints = [
+            # Only raw SQL could write a rank that is no choice; it would be found out when the row is read.
+            models.CheckConstraint(condition=Q(priority__in=Priority.values), name="%(app_label)s_%(class)s_priority"),
+        ]
         indexes = [
             # Every ordering the API offers, over all projects a user sees; `id` breaks ties between pages.
             models.Index(fields=["created_at", "id"]),
@@ -150,9 +163,18 @@ class AbstractTask(ProjectObject):
     def __str__(self) -> str:
         return self.title
 
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
+        instance = super().from_db(db, field_names, values, **options)
+        instance._loaded_project_id = instance.__dict__.get("project_id")
+        return instance
+
     @property
     def owning_project_id(self) -> Any:
         return self.project_id
+
+    def moves(self) -> bool:
+        return self.__dict__.get("project_id") != self._loaded_project_id
 
 
 class Task(AbstractTask):

@@ -1,0 +1,215 @@
+"""Reading the event log: numbering, versions, and the events since a number.
+
+A writer appends events without a number. Whoever reads a stream numbers it first, here and nowhere else: one project
+at a time, in a short transaction of its own. So numbers have no gaps, become visible in order and never change, and
+writers never wait for each other. (The transactional outbox with the ordering left to the reader; numbers taken from a
+sequence by the writers would become visible out of order, and a reader that follows them would miss events.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import connections, models, router, transaction
+from django.db.models import F, Func, OuterRef, QuerySet, Subquery
+
+from django_pm import event_types
+from django_pm.exceptions import StreamReset
+from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Task
+
+NUMBER_ABOVE = 200
+"""A reader of versions that meets more unnumbered events than this numbers them, so that counting stays cheap."""
+
+
+class Version(NamedTuple):
+    """Changes exactly when a change of the project becomes visible. Numbering does not change it."""
+
+    epoch: str
+    number: int
+
+
+class Page(NamedTuple):
+    """Some events of one stream in ascending order, and where the stream stood when they were read."""
+
+    epoch: str
+    head: int
+    events: list[Event]
+
+
+def database() -> str:
+    """The alias that streams are numbered and read on: never a replica."""
+    return router.db_for_write(Event)
+
+
+# Numbering
+
+
+def number(project_id: Any) -> int:
+    """Give the committed events of a project that have no number yet the next ones; how many there were.
+
+    Inside a caller's open transaction nothing is numbered: the lock would be held until that transaction ends, and what
+    it has not committed could be numbered before what others commit first.
+    """
+    using = database()
+    unnumbered = Event.objects.using(using).filter(project_id=project_id, seq__isnull=True)
+    if inside_transaction(using) or not unnumbered.exists():
+        return 0
+    with transaction.atomic(using=using):
+        _read_committed(using)
+        stream = locked_stream(project_id)
+        given = _number_after(stream.seq, project_id, using)
+        if given:
+            ProjectStream.objects.using(using).filter(pk=project_id).update(seq=F("seq") + given)
+    return given
+
+
+def number_all() -> int:
+    """Number every project that has unnumbered events; how many events there were."""
+    waiting = Event.objects.using(database()).filter(seq__isnull=True)
+    projects = waiting.order_by("project_id").values_list("project_id", flat=True).distinct()
+    return sum(number(project_id) for project_id in list(projects))
+
+
+def locked_stream(project_id: Any) -> ProjectStream:
+    """The stream's row, made if missing, locked until the transaction ends."""
+    using = database()
+    streams = ProjectStream.objects.using(using)
+    streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
+    return streams.select_for_update().get(pk=project_id)
+
+
+def inside_transaction(using: str) -> bool:
+    """Whether a caller's transaction is open. The one that a ``TestCase`` wraps around a test does not count."""
+    return any(not block._from_testcase for block in connections[using].atomic_blocks)  # type: ignore[attr-defined]
+
+
+def _read_committed(using: str) -> None:
+    """A host may run on REPEATABLE READ; then the statement after the lock would still see the time before it."""
+    connection = connections[using]
+    if connection.vendor == "postgresql" and len(connection.atomic_blocks) == 1:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def _number_after(seq: int, project_id: Any, using: str) -> int:
+    # A statement of its own, after the lock: one that locked and numbered at once would number from a snapshot taken
+    # before it got the lock.
+    table = connections[using].ops.quote_name(Event._meta.db_table)
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET seq = %s + numbered.place FROM ("  # noqa: S608 (no value in it but a table's name)
+            f"SELECT id, row_number() OVER (ORDER BY id) AS place FROM {table} WHERE project_id = %s AND seq IS NULL"
+            f") AS numbered WHERE {table}.id = numbered.id",
+            [seq, project_id],
+        )
+        return int(cursor.rowcount)
+
+
+# Versions
+
+
+def versions(projects: Iterable[Any] | QuerySet[Project]) -> dict[Any, Version]:
+    """The version of each project (keys, or a queryset of projects), read in one statement on the primary.
+
+    A project without a stream is missing: nothing may be concluded about it, so nothing may be cached either.
+    """
+    using = database()
+    wanted: Any = projects.order_by().values("pk") if isinstance(projects, QuerySet) else list(projects)
+    unnumbered = (
+        Event.objects.filter(project_id=OuterRef("project_id"), seq__isnull=True)
+        .order_by()
+        .annotate(n=Func("id", function="COUNT", output_field=models.BigIntegerField()))
+        .values("n")
+    )
+    streams = ProjectStream.objects.using(using).filter(project_id__in=wanted).annotate(unnumbered=Subquery(unnumbered))
+    found: dict[Any, Version] = {}
+    for project_id, epoch, seq, waiting in streams.values_list("project_id", "epoch", "seq", "unnumbered"):
+        found[project_id] = Version(epoch, seq + waiting)
+        if waiting > NUMBER_ABOVE:
+            number(project_id)
+    return found
+
+
+def version(project_id: Any) -> Version | None:
+    """The version of one project, None while it has no stream."""
+    return versions([project_id]).get(project_id)
+
+
+# Reading
+
+
+def read(
+    project_id: Any,
+    *,
+    since: int = 0,
+    epoch: str | None = None,
+    limit: int = 200,
+    object_type: str | None = None,
+    object_id: str | None = None,
+) -> Page:
+    """At most ``limit`` events numbered above ``since``, ascending; of one object only, if it is named.
+
+    Raises ``StreamReset`` when ``since`` cannot be served: from another epoch, above the head, or below what is still
+    kept.
+    """
+    number(project_id)
+    stream = _stream(project_id)
+    if epoch is not None and epoch != stream.epoch:
+        raise StreamReset("epoch", head=stream.seq, epoch=stream.epoch)
+    if since > stream.seq:
+        raise StreamReset("ahead", head=stream.seq, epoch=stream.epoch)
+    if since < stream.floor - 1:
+        raise StreamReset("trimmed", head=stream.seq, epoch=stream.epoch)
+    events = Event.objects.using(database()).filter(project_id=project_id, seq__gt=since, seq__lte=stream.seq)
+    if object_type is not None:
+        events = events.filter(object_type=object_type, object_id=object_id)
+    page = list(events.order_by("seq")[:limit])
+    if object_type is None and since < stream.seq and (not page or page[0].seq != since + 1):
+        # Pruned between the two statements.
+        raise StreamReset("trimmed", head=stream.seq, epoch=stream.epoch)
+    return Page(stream.epoch, stream.seq, page)
+
+
+def _stream(project_id: Any) -> ProjectStream:
+    using = database()
+    streams = ProjectStream.objects.using(using)
+    found = streams.filter(pk=project_id).first()
+    if found is None and inside_transaction(using):
+        # Making it here would lock its key until the caller's transaction ends. Nothing is numbered yet: no events.
+        return ProjectStream(project_id=project_id, epoch="")
+    if found is None:
+        streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
+        found = streams.get(pk=project_id)
+    return found
+
+
+# Telling
+
+
+MODELS: dict[str, type[models.Model]] = {"project": Project, "task": Task, "comment": Comment, "member": Membership}
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The public form of an event, the same over HTTP and WebSocket, for a numbered event."""
+    return {
+        "type": event.type,
+        "id": str(event.uuid),
+        "project": event.project_id,
+        "seq": event.seq,
+        "object": {"type": event.object_type, "id": _key(MODELS.get(event.object_type), event.object_id)},
+        "actor": None
+        if event.actor_id is None
+        else {"id": _key(get_user_model(), event.actor_id), "name": event.actor_name},
+        "at": event_types.encode(event.created_at),
+        "changes": event.changes,
+        "origin": event.origin,
+    }
+
+
+def _key(model: type[models.Model] | None, text: str) -> Any:
+    """A key as the REST API shows it, from the text it is kept as."""
+    if model is not None and isinstance(model._meta.pk, models.IntegerField):
+        return int(text)
+    return text

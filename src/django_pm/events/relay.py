@@ -1,0 +1,136 @@
+"""Hands events to subscribers. Run by the command ``pm_relay_events`` or a schedule; it needs no broker.
+
+Any number of relays may run: each (subscriber, project) is worked on by one at a time, the others step over it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, Subquery
+from django.utils import timezone
+
+from django_pm.conf import app_settings
+from django_pm.events.feed import database, number_all
+from django_pm.events.subscribers import Subscription, registered
+from django_pm.models import Cursor, Event, ParkedEvent, ProjectStream, Subscriber
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+BACKOFF = dt.timedelta(seconds=1)
+LONGEST_BACKOFF = dt.timedelta(minutes=10)
+
+
+class Relayed(NamedTuple):
+    """What one run did: events handed over, failures to be tried again, events parked."""
+
+    delivered: int = 0
+    failed: int = 0
+    parked: int = 0
+
+    def __add__(self, other: Any) -> Relayed:
+        return Relayed(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+def relay_events() -> Relayed:
+    """Hand every subscriber what it has not had yet, until nothing is left but what must wait."""
+    number_all()
+    total = Relayed()
+    for subscription in registered():
+        try:
+            _begin(subscription)
+            for project_id in _behind(subscription):
+                while True:
+                    relayed, more = _deliver(subscription, project_id)
+                    total += relayed
+                    if not more:
+                        break
+        except Exception:
+            # One subscriber in trouble must not keep the others from theirs.
+            logger.exception("Subscriber %s could not be served", subscription.name)
+    return total
+
+
+def _begin(subscription: Subscription) -> None:
+    """A subscriber seen for the first time begins at the heads: it did not subscribe to the past."""
+    using = database()
+    with transaction.atomic(using=using):
+        subscriber, new = Subscriber.objects.using(using).get_or_create(name=subscription.name)
+        if new:
+            heads = ProjectStream.objects.using(using).values_list("project_id", "seq")
+            cursors = (Cursor(subscriber=subscriber, project_id=project_id, seq=seq) for project_id, seq in heads)
+            Cursor.objects.using(using).bulk_create(list(cursors), batch_size=1_000)
+        else:
+            subscriber.save(update_fields=["seen_at"])
+
+
+def _behind(subscription: Subscription) -> list[Any]:
+    """The projects in which there is something to hand over."""
+    place = Cursor.objects.filter(subscriber=subscription.name, project_id=OuterRef("project_id")).values("seq")
+    streams = ProjectStream.objects.using(database()).annotate(place=Subquery(place))
+    streams = streams.filter(Q(place__lt=F("seq")) | Q(place__isnull=True, seq__gt=0))
+    return list(streams.order_by("project_id").values_list("project_id", flat=True))
+
+
+def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool]:
+    """One batch of one project's events, and whether to go on at once."""
+    using = database()
+    cursors = Cursor.objects.using(using)
+    # A stream without a cursor came into being after the subscriber did: from its beginning.
+    cursors.bulk_create([Cursor(subscriber_id=subscription.name, project_id=project_id)], ignore_conflicts=True)
+    with transaction.atomic(using=using):
+        place = cursors.filter(subscriber=subscription.name, project_id=project_id)
+        cursor = place.select_for_update(skip_locked=True).first()
+        if cursor is None or (cursor.retry_at is not None and cursor.retry_at > timezone.now()):
+            return Relayed(), False
+        events = Event.objects.using(using).filter(project_id=project_id, seq__gt=cursor.seq).order_by("seq")[:BATCH]
+        relayed, going = Relayed(), True
+        count = 0
+        for event in events:
+            count += 1
+            if event.seq != cursor.seq + 1:
+                logger.warning(
+                    "Subscriber %s missed events %s to %s of project %s: they were pruned",
+                    subscription.name,
+                    cursor.seq + 1,
+                    event.seq - 1,  # type: ignore[operator]
+                    project_id,
+                )
+            outcome, going = _hand_over(subscription, cursor, event)
+            relayed += outcome
+            if not going:
+                break
+        cursor.save()
+    return relayed, going and count == BATCH
+
+
+def _hand_over(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[Relayed, bool]:
+    """Call the handler; move the cursor, or note the failure. The second value: whether to go on with the next."""
+    try:
+        with transaction.atomic(using=database()):
+            if subscription.wants(event):
+                subscription.handler(event)
+    except Exception as error:
+        logger.warning("Subscriber %s failed on event %s", subscription.name, event.uuid, exc_info=True)
+        cursor.attempts += 1
+        if cursor.attempts < app_settings.SUBSCRIBER_ATTEMPTS:
+            longest = min(BACKOFF * 2**cursor.attempts, LONGEST_BACKOFF)
+            cursor.retry_at = timezone.now() + longest * random.random()  # noqa: S311 (full jitter, no secret)
+            return Relayed(failed=1), False
+        ParkedEvent.objects.using(database()).create(
+            subscriber_id=subscription.name,
+            project_id=event.project_id,
+            seq=event.seq,  # type: ignore[misc]  # numbered, or it would not be handed over
+            event_uuid=event.uuid,
+            error=f"{type(error).__name__}: {error}"[:10_000],
+        )
+        outcome = Relayed(parked=1)
+    else:
+        outcome = Relayed(delivered=1)
+    cursor.seq, cursor.attempts, cursor.retry_at = event.seq, 0, None  # type: ignore[assignment]
+    return outcome, True

@@ -1,0 +1,262 @@
+"""Appends the events. Called by ``base.py`` beside every write; nothing else inserts into the log.
+
+A write is recorded in three steps: lock the rows and read their tracked columns, write, compare what was with what is.
+The comparison is with the row, not with what an instance remembers, because a stale instance reverts columns that it
+never meant to change, and the event must say so. Events are inserted after the statement that locks or changes their
+row, so two events of one object stand in the order of its writes; no lock on the stream is taken, so writers do not
+queue up on a project.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet, ValidationError
+from django.db import connections, models, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from django_pm import context, event_types
+from django_pm.models.event import Event
+from django_pm.signals import events_committed
+from django_pm.users import display_name
+
+if TYPE_CHECKING:
+    from django_pm.models.base import ProjectObject
+
+CHUNK = 1_000
+"""Rows locked and written by one statement."""
+
+RESYNC_ABOVE = 1_000
+"""More changed rows of one project than this in one call, and one ``project.resync`` tells it instead."""
+
+Snapshot = dict[str, Any]
+"""The tracked columns of one row by field name, as Python values; foreign keys as the key alone."""
+
+
+# Reading rows
+
+
+def tracked_fields(model: type[ProjectObject]) -> list[models.Field[Any, Any]]:
+    """The columns whose change is an event, then ``updated_at``, which only goes along."""
+    return [model._meta.get_field(name) for name in (*model.tracked, "updated_at")]  # type: ignore[misc]
+
+
+def snapshots(rows: QuerySet[Any]) -> dict[Any, Snapshot]:
+    """What the database holds for each of ``rows``, by primary key, in the order of the query."""
+    fields = tracked_fields(rows.model)
+    names = [field.name for field in fields]
+    values = rows.values_list("pk", *(field.attname for field in fields))
+    return {pk: dict(zip(names, row, strict=True)) for pk, *row in values}
+
+
+def locked(rows: QuerySet[Any], *, fully: bool = False) -> QuerySet[Any]:
+    """``rows`` locked until the transaction ends.
+
+    The weaker lock lets children be inserted meanwhile; ``fully`` (for deletes and moves) does not, else the foreign-
+    key locks of two concurrent comments could deadlock with it.
+    """
+    return rows.select_for_update(of=("self",), no_key=not fully)
+
+
+def snapshot_of(instance: ProjectObject, *, using: str, fully: bool = False) -> Snapshot | None:
+    """The row behind ``instance``, locked; None if there is none."""
+    rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+    type(instance).lock_ahead(rows, using=using)
+    return next(iter(snapshots(locked(rows, fully=fully)).values()), None)
+
+
+def values_of(instance: ProjectObject) -> Snapshot | None:
+    """What ``instance`` would be read back as; None where only the database can tell (an ``F()`` expression).
+
+    Columns that are not loaded are left out.
+    """
+    values: Snapshot = {}
+    for field in tracked_fields(type(instance)):
+        if field.attname not in instance.__dict__:
+            continue
+        value = instance.__dict__[field.attname]
+        if hasattr(value, "resolve_expression"):
+            return None
+        try:
+            values[field.name] = as_read_back(field, value)
+        except (ValidationError, ValueError, TypeError):
+            return None  # the database's to refuse, in its own words
+    return values
+
+
+def as_read_back(field: models.Field[Any, Any], value: Any) -> Any:
+    """``value`` in the type that the database returns for it."""
+    if value is None:
+        return None
+    if isinstance(field, models.JSONField):
+        return json.loads(json.dumps(value, cls=field.encoder))
+    while field.remote_field:
+        field = field.target_field  # type: ignore[attr-defined]
+    return field.to_python(value)
+
+
+def read_sharing(rows: QuerySet[Any], *columns: str, using: str) -> list[tuple[Any, ...]]:
+    """``columns`` of ``rows``, which then cannot be deleted or moved before the transaction ends, but still be edited.
+
+    On PostgreSQL ``FOR KEY SHARE``, the lock a foreign key takes, which Django cannot ask for by itself.
+    """
+    values = rows.using(using).order_by("pk").values_list(*columns)
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return list(values)
+    try:
+        sql, params = values.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} FOR KEY SHARE", params)
+        return cursor.fetchall()
+
+
+def chunks(rows: QuerySet[Any], *, using: str, fully: bool = False) -> Iterator[dict[Any, Snapshot]]:
+    """All of ``rows`` in chunks, each locked in the order of its keys when it is asked for.
+
+    Everybody locks in that order, so two bulk writes over the same rows wait for each other instead of deadlocking.
+    """
+    model = rows.model
+    query = rows.query
+    if query.distinct or query.group_by is not None or query.combinator or len(query.alias_map) > 1:
+        # No row lock can be asked of such a query itself.
+        rows = model._base_manager.filter(pk__in=rows.order_by().values("pk"))
+    rows = rows.using(using).select_related(None).order_by("pk")
+    if not rows.query.standard_ordering:
+        rows = rows.reverse()
+    last = None
+    while True:
+        following = (rows if last is None else rows.filter(pk__gt=last))[:CHUNK]
+        model.lock_ahead(following, using=using)
+        chunk = snapshots(locked(following, fully=fully))
+        if chunk:
+            yield chunk
+        if len(chunk) < CHUNK:
+            return
+        last = next(reversed(chunk))
+
+
+# Telling what changed
+
+
+class Recording:
+    """The events of one call, gathered while it runs and appended when it has written.
+
+    A project that turns out to have more than ``RESYNC_ABOVE`` of them gets one ``project.resync`` instead.
+    """
+
+    def __init__(self, model: type[ProjectObject], using: str) -> None:
+        self.model = model
+        self.using = using
+        self._events: dict[Any, list[Event]] = defaultdict(list)
+        self._overflown: set[Any] = set()
+        self._context: tuple[str | None, str, str] | None = None
+
+    def changed(self, pk: Any, before: Snapshot | None, after: Snapshot | None) -> None:
+        """Note what one write made of one row."""
+        self.changed_many([(pk, before, after)])
+
+    def changed_many(self, writes: Iterable[tuple[Any, Snapshot | None, Snapshot | None]]) -> None:
+        """Note what one statement made of many rows: ``(pk, before, after)`` each."""
+        writes = list(writes)
+        project_of = self.model.projects_of_snapshots(
+            [row for _pk, *rows in writes for row in rows if row is not None], using=self.using
+        )
+        for pk, before, after in writes:
+            self._note(pk, before, after, project_of)
+
+    def _note(self, pk: Any, before: Snapshot | None, after: Snapshot | None, project_of: Any) -> None:
+        kind = self.model.event_kind
+        old_project = project_of(pk, before) if before else None
+        new_project = project_of(pk, after) if after else None
+        if before and after and old_project != new_project:
+            gone = {name: before[name] for name in self.model.told_on_move}
+            self._add(old_project, event_types.event_type(kind, gone, None), pk, event_types.changes(gone, None))
+            arrived = {**event_types.changes(None, after), **self.model.untold_children}
+            self._add(new_project, event_types.event_type(kind, None, after), pk, arrived)
+            return
+        if before and not after:
+            before = {name: before[name] for name in self.model.told_on_delete}
+        # `updated_at` alone is no change, but goes along with one.
+        name = event_types.event_type(kind, _without_stamp(before), _without_stamp(after))
+        if name is not None:
+            self._add(new_project or old_project, name, pk, event_types.changes(before, after))
+
+    def resync(self, project_ids: Iterable[Any]) -> None:
+        """Note that these projects changed in a way that cannot be told row by row."""
+        self._overflown.update(project_ids)
+
+    def _add(self, project_id: Any, name: str | None, pk: Any, changes: dict[str, Any]) -> None:
+        if name is None or project_id is None or project_id in self._overflown:
+            return
+        events = self._events[project_id]
+        if len(events) >= RESYNC_ABOVE:
+            del self._events[project_id]
+            self._overflown.add(project_id)
+            return
+        events.append(
+            Event(
+                project_id=project_id, type=name, object_type=self.model.event_kind, object_id=str(pk), changes=changes
+            )
+        )
+
+    def append(self) -> None:
+        """Insert the events and have their readers woken after commit."""
+        events = [event for events in self._events.values() for event in events]
+        events += [
+            Event(
+                project_id=project_id,
+                type=event_types.PROJECT_RESYNC,
+                object_type="project",
+                object_id=str(project_id),
+            )
+            for project_id in sorted(self._overflown)
+        ]
+        append(events, using=self.using)
+
+
+def _without_stamp(row: Snapshot | None) -> Snapshot | None:
+    return None if row is None else {name: value for name, value in row.items() if name != "updated_at"}
+
+
+def append(events: list[Event], *, using: str) -> None:
+    """Insert ``events`` in the current transaction, as done by whoever is acting; wake their readers after commit."""
+    if not events:
+        return
+    acting = context.current()
+    user = acting.user()
+    actor_id, actor_name = (None, "") if user is None else (str(user.pk), display_name(user))
+    now = timezone.now()
+    for event in events:
+        event.actor_id, event.actor_name, event.origin, event.created_at = actor_id, actor_name, acting.origin[:64], now
+    # In the order of `events` even where the caller's call spans several inserts: `id` is the order of numbering.
+    Event._base_manager.using(using).bulk_create(events, batch_size=CHUNK)
+    wake_after_commit({event.project_id for event in events}, using=using)
+
+
+# Waking readers
+
+
+def wake_after_commit(project_ids: set[Any], *, using: str) -> None:
+    """Send ``events_committed`` when the transaction has committed, once for all that it recorded.
+
+    A hook is registered for every recorded statement and the first to run takes all: a flag kept per transaction would
+    lose the wake when the savepoint that registered it is rolled back.
+    """
+    connection: Any = connections[using]
+    pending: set[Any] = connection.__dict__.setdefault("_django_pm_to_wake", set())
+    pending |= project_ids
+
+    def wake() -> None:
+        if pending:
+            woken = set(pending)
+            pending.clear()
+            events_committed.send_robust(sender=Event, project_ids=woken, using=using)
+
+    transaction.on_commit(wake, using=using, robust=True)

@@ -1,0 +1,207 @@
+"""Subscribers hear every event at least once, in order, and none of them can hold up another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.utils import timezone
+
+from django_pm.events import subscribe
+from django_pm.events.relay import Relayed, relay_events
+from django_pm.events.retention import prune, prune_all, read_by_all
+from django_pm.events.subscribers import unsubscribe
+from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Task
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+class Ear:
+    """A handler that remembers what it heard and fails when told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int | None]] = []
+        self.failing: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if event.type in self.failing:
+            raise RuntimeError("no ear for it")
+        self.heard.append((event.project_id, event.seq))
+
+
+@pytest.fixture
+def subscribed() -> Iterator[Callable[..., Ear]]:
+    """`subscribed(name)`: a new ear, registered and already seen by the relay."""
+    names = []
+
+    def make(name: str = "ear", **options: Any) -> Ear:
+        ear = Ear()
+        subscribe(name, ear, **options)
+        names.append(name)
+        relay_events()
+        ear.heard.clear()
+        return ear
+
+    yield make
+    for name in names:
+        unsubscribe(name)
+
+
+def test_events_are_handed_over_once_and_in_order(project: Project, subscribed: Callable[..., Ear]) -> None:
+    ear = subscribed()
+    head = ProjectStream.objects.get(pk=project.pk).seq
+    tasks = [factories.make_task(project) for _ in range(3)]
+    tasks[0].delete()
+    assert relay_events() == Relayed(delivered=4)
+    assert ear.heard == [(project.pk, head + n) for n in range(1, 5)]
+    assert relay_events() == Relayed()
+
+
+def test_a_new_subscriber_begins_at_the_heads(project: Project, subscribed: Callable[..., Ear]) -> None:
+    factories.make_task(project)
+    ear = Ear()
+    subscribe("late", ear)
+    try:
+        assert relay_events() == Relayed()
+        factories.make_task(project)
+        relay_events()
+        assert len(ear.heard) == 1
+    finally:
+        unsubscribe("late")
+
+
+def test_a_project_that_came_later_is_heard_from_its_beginning(subscribed: Callable[..., Ear]) -> None:
+    ear = subscribed()
+    project = factories.make_project()
+    relay_events()
+    assert [seq for key, seq in ear.heard if key == project.pk] == [1, 2]
+
+
+def test_only_the_types_asked_for(project: Project, subscribed: Callable[..., Ear]) -> None:
+    ear = subscribed(types=["task.deleted"])
+    factories.make_task(project).delete()
+    relay_events()
+    assert len(ear.heard) == 1
+    assert Cursor.objects.get(project_id=project.pk).seq == ProjectStream.objects.get(pk=project.pk).seq
+
+
+def test_a_failing_event_is_tried_again_then_parked(
+    project: Project, subscribed: Callable[..., Ear], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DJANGO_PM = {"SUBSCRIBER_ATTEMPTS": 3}
+    caplog.set_level(logging.CRITICAL)
+    ear, healthy = subscribed(), subscribed("healthy")
+    ear.failing = {"task.updated"}
+    task = factories.make_task(project)
+    task.title = "Fill"
+    task.save()
+    task.delete()
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        assert relay_events() == Relayed(delivered=1 + 3, failed=1)
+        assert len(healthy.heard) == 3
+        assert relay_events() == Relayed()  # it is not time yet
+        for outcome in (Relayed(failed=1), Relayed(parked=1, delivered=1)):
+            clock.shift(600)
+            assert relay_events() == outcome
+    assert len(ear.heard) == 2
+    parked = ParkedEvent.objects.get()
+    assert (parked.subscriber_id, parked.error) == ("ear", "RuntimeError: no ear for it")
+    assert Event.objects.get(uuid=parked.event_uuid).type == "task.updated"
+
+
+def test_what_a_handler_wrote_before_it_failed_is_undone(
+    project: Project, subscribed: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    task = factories.make_task(project)
+
+    def half(event: Event) -> None:
+        Task.objects.filter(pk=task.pk).update(title="half done")
+        raise RuntimeError
+
+    subscribe("half", half)
+    try:
+        relay_events()
+        factories.make_task(project)
+        relay_events()
+    finally:
+        unsubscribe("half")
+    task.refresh_from_db()
+    assert task.title == "Dig"
+
+
+def test_one_subscriber_blocks_only_the_stream_it_fails_on(
+    project: Project, subscribed: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    ear = subscribed()
+    ear.failing = {"task.deleted"}
+    factories.make_task(project).delete()
+    other = factories.make_project()
+    relay_events()
+    assert {key for key, _seq in ear.heard} == {project.pk, other.pk}
+
+
+def test_names_are_taken_once() -> None:
+    subscribe("named", print)
+    try:
+        subscribe("named", print)
+        with pytest.raises(ValueError, match="registered already"):
+            subscribe("named", len)
+        with pytest.raises(ValueError, match=r"task\.exploded"):
+            subscribe("other", print, types=["task.exploded"])
+    finally:
+        unsubscribe("named")
+
+
+# Retention
+
+
+def test_pruning_waits_for_every_subscriber(project: Project, subscribed: Callable[..., Ear]) -> None:
+    subscribed()
+    before = ProjectStream.objects.get(pk=project.pk).seq
+    for _ in range(5):
+        factories.make_task(project)
+    assert read_by_all(project.pk) == before
+    assert prune_all(count=1) == {project.pk: before}
+    relay_events()
+    assert prune_all(count=1) == {project.pk: 4}
+    stream = ProjectStream.objects.get(pk=project.pk)
+    assert (stream.floor, stream.seq) == (stream.seq, before + 5)
+
+
+def test_a_subscriber_that_was_left_behind_is_told(
+    project: Project, subscribed: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    ear = subscribed()
+    head = ProjectStream.objects.get(pk=project.pk).seq
+    for _ in range(5):
+        factories.make_task(project)
+    prune(project.pk, keep=2)
+    relay_events()
+    assert [seq for _key, seq in ear.heard] == [head + 4, head + 5]
+    assert "were pruned" in caplog.text
+
+
+def test_nothing_is_pruned_by_default(project: Project) -> None:
+    assert prune_all() == {}
+    assert Event.objects.filter(project_id=project.pk).exists()
+
+
+def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    factories.make_task(project)
+    call_command("pm_relay_events")
+    call_command("pm_prune", keep=1)
+    call_command("pm_epoch")
+    epoch = ProjectStream.objects.get(pk=project.pk).epoch
+    call_command("pm_epoch", rotate=True)
+    out = capsys.readouterr().out
+    assert "delivered 0, failed 0, parked 0" in out
+    assert "pruned 2 events of 1 projects" in out
+    assert epoch in out
+    assert ProjectStream.objects.get(pk=project.pk).epoch != epoch
