@@ -1,0 +1,1 @@
+"""Who may see and do what, by policy, user, verb and object."""

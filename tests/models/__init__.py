@@ -1,0 +1,1 @@
+"""The tables: their columns, the rules that hold on every kind of write, the indexes that lists need."""

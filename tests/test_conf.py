@@ -1,0 +1,124 @@
+"""The settings: typed, with defaults, read live, and all on the reference page."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.core import checks
+from django.test import override_settings
+
+from django_pm import access
+from django_pm.conf import AppSettings, Setting, app_settings, configured, declared
+from django_pm.models import Task
+from tests.factories import make_project, make_task
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+
+DEFAULTS = {
+    "POLICY": "django_pm.access.RolePolicy",
+    "USER_DISPLAY": "django_pm.users.full_name_or_login",
+    "TASK_DUE_DATE_REQUIRED": True,
+    "MAX_BODY_BYTES": 1_048_576,
+    "MAX_TEXT_LENGTH": 65_536,
+    "MAX_METADATA_BYTES": 16_384,
+    "EVENT_RETENTION_DAYS": 0,
+    "EVENT_RETENTION_COUNT": 0,
+    "EVENT_HARD_CAP_DAYS": 0,
+    "SUBSCRIBER_ATTEMPTS": 5,
+}
+OTHERS = {
+    "POLICY": "django_pm.access.OpenPolicy",
+    "USER_DISPLAY": "builtins.str",
+    "TASK_DUE_DATE_REQUIRED": False,
+    "MAX_BODY_BYTES": 1,
+    "MAX_TEXT_LENGTH": 2,
+    "MAX_METADATA_BYTES": 3,
+    "EVENT_RETENTION_DAYS": 4,
+    "EVENT_RETENTION_COUNT": 5,
+    "EVENT_HARD_CAP_DAYS": 6,
+    "SUBSCRIBER_ATTEMPTS": 7,
+}
+
+
+def test_the_keys_and_defaults_are_a_contract():
+    assert {name: setting.default for name, setting in declared().items()} == DEFAULTS
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_default_holds_until_the_site_says_otherwise_and_again_after(name):
+    assert getattr(app_settings, name) == DEFAULTS[name]
+    with override_settings(DJANGO_PM={name: OTHERS[name]}):
+        assert getattr(app_settings, name) == OTHERS[name]
+        with override_settings(DJANGO_PM={}):
+            assert getattr(app_settings, name) == DEFAULTS[name]
+        assert getattr(app_settings, name) == OTHERS[name]
+    assert getattr(app_settings, name) == DEFAULTS[name]
+
+
+def test_a_site_without_the_dict_has_the_defaults(settings):
+    del settings.DJANGO_PM
+    assert {name: getattr(app_settings, name) for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 1])
+def test_a_dict_that_is_none_is_left_to_the_checks(value):
+    with override_settings(DJANGO_PM=value):
+        assert configured() == {}
+        assert {name: getattr(app_settings, name) for name in DEFAULTS} == DEFAULTS
+
+
+def test_each_setting_explains_itself():
+    for name, setting in declared().items():
+        assert getattr(AppSettings, name) is setting
+        assert isinstance(setting, Setting)
+        assert setting.name == name
+        assert setting.kind is type(setting.default)
+        assert setting.help_text.endswith(".")
+
+
+def test_there_is_no_other():
+    with pytest.raises(AttributeError):
+        app_settings.TASK_DUE_DATE_REQUIERD  # noqa: B018
+
+
+# The reference page
+
+
+def python_blocks():
+    return re.findall(r"^```python\n(.+?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_names_every_key_with_its_type_and_default():
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(\w+)` \| `([^`]+)` \| .+ \|$", PAGE.read_text(), re.MULTILINE)
+    assert [(name, kind, ast.literal_eval(default)) for name, kind, default in rows] == [
+        (name, setting.kind.__name__, setting.default) for name, setting in declared().items()
+    ]
+
+
+def test_the_page_names_every_policy_there_is():
+    shipped = {name for name, value in vars(access).items() if isinstance(value, type) and name.endswith("Policy")}
+    shipped -= {"Policy"}  # the description of one
+    rows = re.findall(r"^\| `django_pm\.access\.(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert set(rows) == shipped
+
+
+def test_the_first_sample_passes_the_checks():
+    site = {}
+    exec(python_blocks()[0], site)  # noqa: S102
+    with override_settings(DJANGO_PM=site["DJANGO_PM"]):
+        assert checks.run_checks(tags=["django_pm"]) == []
+
+
+def test_the_sample_policy_does_what_its_docstring_says(db):
+    (sample,) = [block for block in python_blocks() if "class ArchivePolicy" in block]
+    module = {}
+    exec(sample, module)  # noqa: S102
+    policy = module["ArchivePolicy"]()
+    project, archived = make_project(), make_project(metadata={"archived": True})
+    for each, expected in ((project, True), (archived, False)):
+        owner = each.memberships.get().user
+        assert policy.may(owner, "view", each)
+        assert policy.may(owner, "change", each) is expected
+        assert policy.may(owner, "delete", make_task(each)) is expected
+        assert policy.may(owner, "add", Task(project=each)) is expected
