@@ -1,0 +1,80 @@
+# The commands of this repository. A fresh machine needs python3 (3.11 or newer) and make for them, nothing else:
+# each target makes what it needs in .venv, once, and again only when pyproject.toml has changed.
+
+PORT ?= 8000
+PYTHON ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+MANAGE := $(BIN)/python example_project/manage.py
+DEMO_DATA := .demo
+URL = http://127.0.0.1:$(PORT)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
+# must not lead the demo to that site's database.
+SITE := env -u DATABASE_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS -u PROXIES \
+	-u STATIC_ROOT -u TIME_ZONE -u PYTHONPATH -u PYTHONHOME \
+	PYTHONUTF8=1 DJANGO_SETTINGS_MODULE=config.settings PM_DATA_DIR="$(CURDIR)/$(DEMO_DATA)"
+DEMO := $(SITE) PM_DEMO=1 DJANGO_RUNSERVER_HIDE_WARNING=true
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo demo-reset test lint clean port-is-free demo-data-gone
+
+help:
+	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
+	@echo "make demo-reset   the same, with the sample data fresh; what was changed in the demo is gone"
+	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
+	@echo "make lint         formatting, types, import rules, missing migrations"
+	@echo "make clean        remove the virtual environment, the demo's data and all caches"
+
+# --- the demo ----------------------------------------------------------------------------------------------------
+
+demo: port-is-free $(VENV)/.stamp-demo
+	@$(DEMO) $(MANAGE) migrate --verbosity 0
+	@$(DEMO) $(MANAGE) demo_seed
+	@$(DEMO) $(MANAGE) demo_guide --url $(URL)
+	@echo "The site runs until you press Ctrl-C. Its data stays in $(DEMO_DATA)/."
+	@echo
+	@exec $(DEMO) $(MANAGE) runserver --noreload 127.0.0.1:$(PORT)
+
+demo-reset: port-is-free demo-data-gone demo
+
+# After the port: a demo that still runs there must not lose its database underneath.
+demo-data-gone:
+	@rm -rf $(DEMO_DATA)
+
+port-is-free: $(BIN)/python
+	@$(BIN)/python scripts/check_port.py $(PORT)
+
+# --- checks ------------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/run_tests.py $(ARGS)
+
+lint: $(VENV)/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@echo makemigrations --check
+	@$(SITE) $(MANAGE) makemigrations --check --dry-run
+
+clean:
+	rm -rf $(VENV) $(DEMO_DATA) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the virtual environment -------------------------------------------------------------------------------------
+
+# One stamp per dependency group of pyproject.toml. pip learned about groups in 25.1.
+$(VENV)/.stamp-%: pyproject.toml $(BIN)/python
+	@echo "Installing what “$*” needs into $(VENV) (once, about a minute) …"
+	@$(BIN)/python -m pip install -q 'pip>=25.1'
+	@$(BIN)/python -m pip install -q --editable . --group $*
+	@touch $@
+
+# --clear: what a half-made environment, or one whose Python has been removed, leaves is of no use.
+$(BIN)/python:
+	@python=$$(sh scripts/find_python.sh $(PYTHON)) && "$$python" -m venv --clear $(VENV)

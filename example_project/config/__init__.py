@@ -1,0 +1,1 @@
+"""The example site: how it is configured, and which address leads where."""

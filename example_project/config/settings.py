@@ -1,0 +1,191 @@
+"""Settings of the example site: an ordinary Django site that has django-pm installed.
+
+Everything that differs between two machines comes from an environment variable. With none set the site runs
+embedded: SQLite in one folder, no other process, reachable from this machine only, nobody's password known.
+
+    variable               without it
+    PM_DEMO                0       1: sample users with a known password, DEBUG on, no throttles
+    PM_DATA_DIR            .demo   where the database file and the generated secret key live
+    DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
+    SECRET_KEY             generated once into PM_DATA_DIR; required as soon as DATABASE_URL is set
+    DEBUG                  as PM_DEMO
+    ALLOWED_HOSTS          this machine only; comma-separated
+    CSRF_TRUSTED_ORIGINS   none; comma-separated, e.g. https://pm.example.com
+    HTTPS                  1 with DATABASE_URL and without DEBUG: redirect to https, secure cookies, HSTS
+    PROXIES                0       how many reverse proxies of yours stand in front (they set X-Forwarded-*)
+    STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
+    TIME_ZONE              UTC
+"""
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+from config.secret import stored_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("PM_DATA_DIR", str(BASE_DIR.parent / ".demo"))).expanduser().resolve()
+
+# --- What kind of run this is -------------------------------------------------------------------------------
+DEMO = env.flag("PM_DEMO")
+DEBUG = env.flag("DEBUG", default=DEMO)
+DATABASE_URL = env.text("DATABASE_URL")
+HTTPS = env.flag("HTTPS", default=bool(DATABASE_URL) and not DEBUG)
+
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    # Two machines behind one database must agree on the key, so there it cannot be made up on the spot.
+    if DATABASE_URL and not DEMO:
+        raise ImproperlyConfigured("SECRET_KEY must be set when DATABASE_URL is set.")
+    SECRET_KEY = stored_secret_key(DATA_DIR)
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+
+# --- What the site is made of -------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    # What django-pm asks a site to install:
+    "rest_framework",
+    "django_filters",
+    "django_pm",
+    # The site's own choices and apps:
+    "rest_framework.authtoken",
+    "accounts",
+    "worklog",
+    "demo",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -----------------------------------------------------------------------------------------------
+if DATABASE_URL:
+    import dj_database_url
+
+    DATABASES = {
+        "default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True),
+    }
+else:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "db.sqlite3",
+            "OPTIONS": {
+                # A transaction takes the write lock when it begins. One that upgrades later, from reading to
+                # writing, fails with "database is locked" at once, however long the timeout.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,  # seconds a writer waits for another one
+                # WAL: readers and the one writer do not wait for each other. NORMAL is safe with it (a power
+                # cut may lose the last commits, never the file).
+                "init_command": (
+                    "PRAGMA journal_mode=WAL;"
+                    "PRAGMA synchronous=NORMAL;"
+                    "PRAGMA foreign_keys=ON;"
+                    "PRAGMA temp_store=MEMORY;"
+                    "PRAGMA cache_size=-20000;"  # negative: KiB, so 20 MB per connection
+                    "PRAGMA mmap_size=134217728;"
+                    "PRAGMA journal_size_limit=27103364;"
+                ),
+            },
+        },
+    }
+
+# --- People -------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+if DEMO:
+    # Basic authentication checks the password on every request; a hasher that is slow on purpose would be
+    # most of the time of each. And because only the demo accepts this hasher, the sample accounts and their
+    # known password open nothing once the same data is served without PM_DEMO.
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# --- The API ------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    # The first one decides how a request without credentials is refused: with Basic it is 401 and says how to
+    # sign in; with sessions first it would be a bare 403.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.BasicAuthentication",
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    # Counted in the cache below, that is per process: behind several, a shared cache makes these exact.
+    "DEFAULT_THROTTLE_RATES": {
+        "anon": None if DEMO else "60/min",
+        "user": None if DEMO else "600/min",
+        "sign-in": None if DEMO else "10/min",
+    },
+    # X-Forwarded-For is whatever a client writes there, unless a proxy of ours appended to it.
+    "NUM_PROXIES": env.number("PROXIES", default=0),
+}
+
+DJANGO_PM: dict[str, object] = {
+    # The defaults suit this site. What there is to set: django_pm/conf.py.
+}
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Time, language, files ----------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_I18N = True
+LANGUAGE_CODE = "en"
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
+
+# --- Transport ----------------------------------------------------------------------------------------------
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
+if HTTPS and env.number("PROXIES", default=0):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -1,0 +1,18 @@
+"""The addresses of the example site."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth_views
+from django.urls import include, path
+
+from accounts.views import TokenView
+from demo.views import HomeView
+
+urlpatterns = [
+    path("", HomeView.as_view(), name="home"),
+    path("admin/", admin.site.urls),
+    path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
+    path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("auth/token/", TokenView.as_view(), name="token"),
+    # The whole of django-pm's REST API: /projects/, /tasks/, /comments/, /schema/, /docs/.
+    path("", include("django_pm.api.urls")),
+]

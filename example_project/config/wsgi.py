@@ -1,0 +1,9 @@
+"""The example site as a WSGI application: `gunicorn config.wsgi` and the like."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = get_wsgi_application()

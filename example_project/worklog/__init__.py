@@ -1,0 +1,1 @@
+"""A host app that knows more about tasks than django-pm does."""

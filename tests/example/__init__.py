@@ -1,0 +1,1 @@
+"""The example site, run as its users run it: in a process of its own, over HTTP."""
