@@ -62,10 +62,10 @@ def locked(rows: QuerySet[Any], *, fully: bool = False) -> QuerySet[Any]:
     return rows.select_for_update(of=("self",), no_key=not fully)
 
 
-def snapshot_of(instance: ProjectObject, *, using: str, fully: bool = False) -> Snapshot | None:
-    """The row behind ``instance``, locked; None if there is none."""
-    rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
-    type(instance).lock_ahead(rows, using=using)
+def snapshot_of(model: type[ProjectObject], pk: Any, *, using: str, fully: bool = False) -> Snapshot | None:
+    """The row with this key, locked; None if there is none."""
+    rows = model._base_manager.using(using).filter(pk=pk)
+    model.lock_ahead(rows, using=using)
     return next(iter(snapshots(locked(rows, fully=fully)).values()), None)
 
 
@@ -190,7 +190,7 @@ class Recording:
 
     def resync(self, project_ids: Iterable[Any]) -> None:
         """Note that these projects changed in a way that cannot be told row by row."""
-        self._overflown.update(project_ids)
+        self._overflown.update(project_id for project_id in project_ids if project_id is not None)
 
     def _add(self, project_id: Any, name: str | None, pk: Any, changes: dict[str, Any]) -> None:
         if name is None or project_id is None or project_id in self._overflown:

@@ -106,7 +106,7 @@ class AbstractTask(ProjectObject):
         help_text=_("Small values of your own, for instance a key in another system."),
     )
 
-    _loaded_project_id: Any = None
+    _known_project_id: Any = None
 
     objects: ClassVar[Any] = TaskQuerySet.as_manager()
 
@@ -166,7 +166,7 @@ class AbstractTask(ProjectObject):
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
         instance = super().from_db(db, field_names, values, **options)
-        instance._loaded_project_id = instance.__dict__.get("project_id")
+        instance.remember_place()
         return instance
 
     @property
@@ -174,7 +174,10 @@ class AbstractTask(ProjectObject):
         return self.project_id
 
     def moves(self) -> bool:
-        return self.__dict__.get("project_id") != self._loaded_project_id
+        return self.__dict__.get("project_id") != self._known_project_id
+
+    def remember_place(self) -> None:
+        self._known_project_id = self.__dict__.get("project_id")
 
 
 class Task(AbstractTask):
