@@ -42,6 +42,10 @@ class InstantField(serializers.DateTimeField):
         return instant
 
 
+class DueDateField(InstantField):
+    """An instant that the API may insist on, though a host's own code may have left it empty."""
+
+
 class StringField(serializers.CharField):
     """A JSON string. DRF's own field would make text of a number."""
 

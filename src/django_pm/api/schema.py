@@ -9,6 +9,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
@@ -44,6 +45,16 @@ class SchemaView(SpectacularAPIView):
         "COMPONENT_SPLIT_REQUEST": True,
         "SCHEMA_PATH_PREFIX": "",
     }
+
+
+class DueDateInDocument(OpenApiSerializerFieldExtension):
+    """A due date may be read as null even where it may not be written so."""
+
+    target_class = "django_pm.api.fields.DueDateField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        empty = direction == "response" or self.target.allow_null
+        return {"type": ["string", "null"] if empty else "string", "format": "date-time"}
 
 
 ASSETS = {

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from django_pm.access import sees
 from django_pm.api.fields import (
+    DueDateField,
     InstantField,
     MetadataField,
     StrictPrimaryKeyField,
@@ -77,11 +78,11 @@ class TaskSerializer(StrictModelSerializer):
     project = VisiblePrimaryKeyField(queryset=Project.objects.all())
     description = TextField(required=False, allow_blank=True)
     priority = serializers.ChoiceField(choices=Task._meta.get_field("priority").choices, required=False)
-    due_date = InstantField()
+    due_date = DueDateField()
     assignee = StrictPrimaryKeyField(queryset=get_user_model()._default_manager.all(), required=False, allow_null=True)
     metadata = MetadataField(required=False)
     comment_count = serializers.IntegerField(read_only=True)
-    completed_at = InstantField(read_only=True)
+    completed_at = InstantField(read_only=True, allow_null=True)
     created_at = InstantField(read_only=True)
     updated_at = InstantField(read_only=True)
 
