@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema_field, inline_serializer
 from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -22,6 +22,27 @@ from django_pm.events.feed import MODELS, as_json, read
 from django_pm.exceptions import StreamReset
 from django_pm.models import Project
 
+KEY = {"type": ["integer", "string"]}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {"type": {"type": "string", "enum": list(MODELS)}, "id": KEY},
+        "required": ["type", "id"],
+    }
+)
+class ObjectField(serializers.JSONField):
+    """What it happened to."""
+
+
+@extend_schema_field(
+    {"type": ["object", "null"], "properties": {"id": KEY, "name": {"type": "string"}}, "required": ["id", "name"]}
+)
+class ActorField(serializers.JSONField):
+    """Who did it; null where nobody was signed in."""
+
+
 EVENT = inline_serializer(
     "Event",
     {
@@ -29,8 +50,8 @@ EVENT = inline_serializer(
         "id": serializers.UUIDField(),
         "project": serializers.IntegerField(),
         "seq": serializers.IntegerField(),
-        "object": serializers.JSONField(help_text='`{"type", "id"}`'),
-        "actor": serializers.JSONField(allow_null=True, help_text='`{"id", "name"}`, null where nobody was signed in'),
+        "object": ObjectField(),
+        "actor": ActorField(),
         "at": serializers.DateTimeField(),
         "changes": serializers.DictField(help_text='`{column: [old, new]}`; `{"omitted": true}` stands for the untold'),
         "origin": serializers.CharField(),

@@ -1,0 +1,184 @@
+"""The OpenAPI document is valid, tells of exactly the contract, and is true; the page that shows it stays at home."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from tests.api.support import new_task, send, shown
+from tests.factories import make_comment, make_member, make_task, make_user
+
+OPERATIONS = {
+    "/projects/": {"get", "post"},
+    "/projects/{id}/": {"get", "put", "patch", "delete"},
+    "/tasks/": {"get", "post"},
+    "/tasks/{id}/": {"get", "put", "patch", "delete"},
+    "/tasks/{task_id}/comments/": {"get", "post"},
+    "/comments/{id}/": {"get", "put", "patch", "delete"},
+    "/projects/{project_id}/members/": {"get", "post"},
+    "/projects/{project_id}/members/{id}/": {"get", "patch", "delete"},
+    "/projects/{project_id}/events/": {"get"},
+}
+PAGE_PARAMETERS = {"cursor", "page_size", "count", "ordering"}
+FILTERS = {
+    "/projects/": {"search"},
+    "/tasks/": {"project", "status", "assignee", "priority", "due_before", "due_after", "overdue", "search"},
+    "/tasks/{task_id}/comments/": set(),
+    "/projects/{project_id}/members/": set(),
+}
+
+
+@pytest.fixture
+def document(anonymous, db):
+    response = anonymous.get("/schema/")
+    assert response.status_code == 200
+    return response.json()
+
+
+class TestTheDocument:
+    def test_is_openapi_3(self, document):
+        assert document["openapi"].startswith("3.")
+        validate(document)
+
+    def test_keeps_to_the_words_of_its_version(self, document):
+        """`nullable` was dropped in 3.1: a reader of 3.1 takes such a field for one that is never null."""
+        if document["openapi"].startswith("3.1"):
+            assert '"nullable"' not in str(document).replace("'", '"')
+
+    def test_covers_the_contract_and_nothing_else(self, document):
+        verbs = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+        found = {path: set(item) & verbs for path, item in document["paths"].items()}
+        assert found == OPERATIONS
+
+    def test_names_the_parameters_of_each_list(self, document):
+        for path, filters in FILTERS.items():
+            parameters = document["paths"][path]["get"]["parameters"]
+            names = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+            assert names == PAGE_PARAMETERS | filters
+
+    def test_each_operation_has_a_name_of_its_own(self, document):
+        names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+        assert len(set(names)) == len(names)
+
+    def test_is_the_same_for_everybody(self, anonymous, api, project):
+        assert api.get("/schema/").content == anonymous.get("/schema/").content
+
+    def test_comes_as_yaml_where_that_is_asked_for(self, anonymous, db):
+        response = anonymous.get("/schema/", HTTP_ACCEPT="application/vnd.oai.openapi")
+        assert response.status_code == 200
+        assert response.content.startswith(b"openapi: 3.")
+
+    def test_is_true(self, document, api, project, owner):
+        """Every answer to a good request is what the document says of it."""
+        task = make_task(project, assignee=owner, created_by=owner)
+        make_task(project, due_date=None, status="completed")
+        comment, member = make_comment(task, owner), make_member(project)
+        make_comment(task)
+        keys = {
+            "/projects/{id}/": {"id": project.pk},
+            "/tasks/{id}/": {"id": task.pk},
+            "/tasks/{task_id}/comments/": {"task_id": task.pk},
+            "/comments/{id}/": {"id": comment.pk},
+            "/projects/{project_id}/members/": {"project_id": project.pk},
+            "/projects/{project_id}/members/{id}/": {"project_id": project.pk, "id": member.pk},
+            "/projects/{project_id}/events/": {"project_id": project.pk},
+        }
+        bodies = {
+            "/projects/": {"name": "n"},
+            "/projects/{id}/": {"name": "n"},
+            "/tasks/": new_task(project, priority="low", metadata={"a": 1}),
+            "/tasks/{id}/": new_task(project, status="in_progress"),
+            "/tasks/{task_id}/comments/": {"content": "c"},
+            "/comments/{id}/": {"content": "c", "author": "a"},
+            "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
+            "/projects/{project_id}/members/{id}/": {"role": "manager"},
+        }
+        for method in ("get", "post", "put", "patch"):
+            for path in [path for path, methods in OPERATIONS.items() if method in methods]:
+                operation = document["paths"][path][method]
+                if method != "get":
+                    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                    self.assert_valid(document, schema, bodies[path])
+                for query in ("?page_size=1&count=true", "") if method == "get" else ("",):
+                    url = path.format(**keys.get(path, {})) + query
+                    response = send(api, method.upper(), url, bodies[path] if method != "get" else b"")
+                    assert str(response.status_code) in operation["responses"], (method, path, response.content)
+                    content = operation["responses"][str(response.status_code)]["content"]
+                    self.assert_valid(document, content["application/json"]["schema"], response.json())
+
+    @staticmethod
+    def assert_valid(document, schema, value):
+        with_components = {**schema, "components": document["components"]}
+        errors = [
+            f"{error.json_path}: {error.message}" for error in Draft202012Validator(with_components).iter_errors(value)
+        ]
+        assert not errors, (errors, value)
+
+
+class Page(HTMLParser):
+    """What a page loads and links, and whether it holds script or style of its own."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loaded, self.linked, self.inline, self.open_tag = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.open_tag = tag
+        for name, value in attrs:
+            if name in {"src", "srcset", "data", "data-schema", "poster"} or (tag == "link" and name == "href"):
+                self.loaded.append(value)
+            elif name in {"href", "action"}:
+                self.linked.append(value)
+            elif name.startswith("on") or name == "style":
+                self.inline.append(value)
+
+    def handle_data(self, data):
+        if self.open_tag in {"script", "style"} and data.strip():
+            self.inline.append(data)
+
+
+@pytest.mark.django_db
+class TestThePage:
+    @pytest.fixture
+    def page(self, client):
+        response = client.get("/docs/")
+        assert (response.status_code, response["Content-Type"]) == (200, "text/html; charset=utf-8")
+        return Page(response.content.decode())
+
+    def test_loads_nothing_from_elsewhere(self, page):
+        assert len(page.loaded) >= 4, "a style, the viewer, its start, the document"
+        for url in page.loaded + page.linked:
+            assert url.startswith("/"), url
+            assert not url.startswith("//"), url
+
+    def test_holds_no_inline_script_or_style(self, page):
+        """So that a strict Content-Security-Policy can stand."""
+        assert page.inline == []
+
+    def test_its_assets_are_there(self, page, client):
+        for url in page.loaded:
+            response = client.get(url)
+            assert response.status_code == 200, url
+            assert len(response.content) > 20
+            kind = "css" if url.endswith(".css") else "javascript" if url.endswith(".js") else "json"
+            assert kind in response["Content-Type"], url
+
+    def test_its_assets_load_nothing_from_elsewhere(self, page, client):
+        for url in page.loaded:
+            text = client.get(url).content.decode()
+            if url.endswith(".css"):
+                assert not re.findall(r"@import|url\(\s*(?!['\"]?(?:data:|#))[^)]*", text), url
+            elif url.endswith(".js"):
+                assert not re.findall(r"importScripts|import\(\s*['\"](?:https?:)?//", text), url
+                if (
+                    "bundle" not in url
+                ):  # the viewer's own names many addresses (licences, namespaces) that it never loads
+                    assert not re.findall(r"https?://|['\"]//", text), url
+
+    def test_nothing_else_is_served_beside_them(self, client):
+        for name in ("x.js", "..", "%2e%2e%2fapi_docs.html", "swagger-ui.css/", "", "swagger-ui.css%00"):
+            assert client.get(f"/docs/{name}x").status_code == 404, name
+        assert client.post("/docs/swagger-ui.css").status_code == 405
