@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import IntegrityError, connections, models, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
@@ -136,7 +136,8 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
 
         The weaker lock lets concurrent inserts of children go on; a delete takes the full one.
         """
-        rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not for_delete)
+        fully = for_delete and self.model.deleted_fully_locked
+        rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not fully)
         return self.get_visible(rows, self.kwargs["id"])
 
     @property
@@ -144,7 +145,7 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
         return router.db_for_write(self.model)
 
     @property
-    def model(self) -> type[models.Model]:
+    def model(self) -> type[ProjectObject]:
         return self.queryset.model
 
     # The verbs
@@ -205,7 +206,12 @@ def _as_api_error(exc: Exception) -> Exception:
         return ValidationError({"user": [str(exc)]})
     if isinstance(exc, Conflict):
         return ConflictError(str(exc))
-    if isinstance(exc, IntegrityError):
+    if isinstance(exc, IntegrityError) or _is_lost_race(exc):
         # What was there when the input was checked is gone or taken: somebody else was quicker.
         return ConflictError(_("This changed while you wrote. Read it again and retry."))
     return exc
+
+
+def _is_lost_race(exc: Exception) -> bool:
+    """Whether PostgreSQL gave this transaction up for another one (deadlock, serialization failure)."""
+    return isinstance(exc, OperationalError) and getattr(exc.__cause__, "sqlstate", None) in {"40P01", "40001"}

@@ -8,7 +8,8 @@ sequence by the writers would become visible out of order, and a reader that fol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -56,9 +57,7 @@ def number(project_id: Any) -> int:
     unnumbered = Event.objects.using(using).filter(project_id=project_id, seq__isnull=True)
     if inside_transaction(using) or not unnumbered.exists():
         return 0
-    with transaction.atomic(using=using):
-        _read_committed(using)
-        stream = locked_stream(project_id)
+    with locked_stream(project_id) as stream:
         given = _number_after(stream.seq, project_id, using)
         if given:
             ProjectStream.objects.using(using).filter(pk=project_id).update(seq=F("seq") + given)
@@ -72,17 +71,23 @@ def number_all() -> int:
     return sum(number(project_id) for project_id in list(projects))
 
 
-def locked_stream(project_id: Any) -> ProjectStream:
-    """The stream's row, made if missing, locked until the transaction ends."""
+@contextmanager
+def locked_stream(project_id: Any) -> Iterator[ProjectStream]:
+    """A transaction that holds the stream's row, made if missing."""
     using = database()
     streams = ProjectStream.objects.using(using)
-    streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
-    return streams.select_for_update().get(pk=project_id)
+    with transaction.atomic(using=using):
+        _read_committed(using)
+        streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
+        yield streams.select_for_update().get(pk=project_id)
 
 
 def inside_transaction(using: str) -> bool:
     """Whether a caller's transaction is open. The one that a ``TestCase`` wraps around a test does not count."""
-    return any(not block._from_testcase for block in connections[using].atomic_blocks)  # type: ignore[attr-defined]
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        return not connection.get_autocommit()  # the host begins and ends its transactions by hand
+    return any(not block._from_testcase for block in connection.atomic_blocks)  # type: ignore[attr-defined]
 
 
 def _read_committed(using: str) -> None:
@@ -116,7 +121,7 @@ def versions(projects: Iterable[Any] | QuerySet[Project]) -> dict[Any, Version]:
     A project without a stream is missing: nothing may be concluded about it, so nothing may be cached either.
     """
     using = database()
-    wanted: Any = projects.order_by().values("pk") if isinstance(projects, QuerySet) else list(projects)
+    wanted: Any = projects.values("pk") if isinstance(projects, QuerySet) else list(projects)
     unnumbered = (
         Event.objects.filter(project_id=OuterRef("project_id"), seq__isnull=True)
         .order_by()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
@@ -70,8 +69,7 @@ def prune(
     """
     number(project_id)
     using = database()
-    with transaction.atomic(using=using):
-        stream = locked_stream(project_id)
+    with locked_stream(project_id) as stream:
         events = Event.objects.using(using).filter(project_id=project_id, seq__isnull=False)
         last = 0
         if older_than is not None:

@@ -42,8 +42,11 @@ class ProjectObjectQuerySet(QuerySet[M]):
         matched = 0
         recording = Recording(model, using)
         with transaction.atomic(using=using, savepoint=False):
-            for before in recorder.chunks(self._chain(), using=using, fully=bool(columns & model.moved_by)):  # type: ignore[attr-defined]
+            moving = bool(columns & model.moved_by)
+            for before in recorder.chunks(self._chain(), using=using, fully=moving):  # type: ignore[attr-defined]
                 written = self._chain().order_by().filter(pk__in=before)  # type: ignore[attr-defined]
+                if moving:
+                    recorder.hold_for_move(model, before, using=using)
                 matched += QuerySet.update(written, **stamped)
                 after = recorder.snapshots(model._base_manager.using(using).filter(pk__in=before))
                 if "updated_at" not in columns:
@@ -119,7 +122,7 @@ class ProjectObjectQuerySet(QuerySet[M]):
         deleted: Counter[str] = Counter()
         recording = Recording(model, using)
         with transaction.atomic(using=using, savepoint=False):
-            for before in recorder.chunks(self._chain(), using=using, fully=True):  # type: ignore[attr-defined]
+            for before in recorder.chunks(self._chain(), using=using, fully=model.deleted_fully_locked):  # type: ignore[attr-defined]
                 # Asked first: a comment's project is found through its task, which a cascade may take along.
                 recording.changed_many((pk, row, None) for pk, row in before.items())
                 deleted.update(model.delete_children(list(before), using=using))
@@ -193,6 +196,9 @@ class ProjectObject(models.Model):
     untold_children: ClassVar[dict[str, Any]] = {}
     """What the event in the new project says of children that came along."""
 
+    deleted_fully_locked: ClassVar[bool] = True
+    """Whether a deletion begins with the full lock. Not where children must go first: see ``Project``."""
+
     written_along: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Columns that a rule of the model sets when the key's column is written."""
 
@@ -206,10 +212,6 @@ class ProjectObject(models.Model):
     def owning_project_id(self) -> Any:
         """The primary key of the project this row belongs to."""
         raise NotImplementedError
-
-    @classmethod
-    def lock_ahead(cls, rows: QuerySet[Any], *, using: str) -> None:
-        """Lock what must be locked before ``rows`` are, so that everybody locks in one order."""
 
     @classmethod
     def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
@@ -288,7 +290,7 @@ class ProjectObject(models.Model):
         pk = self.pk
         recording = Recording(type(self), using)
         with transaction.atomic(using=using, savepoint=False):
-            before = recorder.snapshot_of(type(self), pk, using=using, fully=True)
+            before = recorder.snapshot_of(type(self), pk, using=using, fully=self.deleted_fully_locked)
             if before is not None:
                 recording.changed(pk, before, None)
             deleted = self.delete_children([pk], using=using)
@@ -328,10 +330,9 @@ class RecordedSave:
         self.using = using
         self.update_fields = update_fields
         self.before: Snapshot | None = None
-        if may_exist and self.pk is not None:
-            self.before = self._row(fully=instance.moves())
-            if self.before is not None and self._moves_after_all(self.before):
-                self.before = self._row(fully=True)
+        self.key_was_given = self.pk is not None
+        if may_exist and self.key_was_given:
+            self.before = self._row_before()
 
     @property
     def pk(self) -> Any:
@@ -370,7 +371,7 @@ class RecordedSave:
         elif before is not None:
             after = {**before, **self._written(after)}
         recording = Recording(self.model, self.using)
-        recording.changed(self.pk, before, after)
+        recording.changed(self.pk, before, after, may_have_children=self.key_was_given)
         recording.append()
         instance.remember_place()
 
@@ -385,14 +386,26 @@ class RecordedSave:
                 if row is not None and hasattr(getattr(self.instance, name), "resolve_expression"):
                     setattr(self.instance, name, row[name])
 
-    def _moves_after_all(self, before: Snapshot) -> bool:
-        """A stale instance of a row that somebody else moved: saving it moves the row back."""
-        if self.instance.moves():
-            return False
-        return any(
-            before[name] != self.instance.__dict__.get(self.model._meta.get_field(name).attname)  # type: ignore[union-attr]
-            for name in self.model.moved_by
-        )
+    def _row_before(self) -> Snapshot | None:
+        """The row, with the lock that a move needs if the save is going to move it."""
+        place = [name for name in self.model.moved_by if self.writes(name)]
+        expected = bool(place) and self.instance.moves()
+        row = self._row(fully=expected)
+        if row is None or not place:
+            return row
+        moves = any(row[name] != as_key(self.model, name, self.instance) for name in place)
+        if moves and not expected:
+            # A stale instance of a row that somebody else moved: saving it moves the row back.
+            row = self._row(fully=True)
+        if moves:
+            recorder.hold_for_move(self.model, [self.pk], using=self.using)
+        return row
+
+
+def as_key(model: type[ProjectObject], name: str, instance: ProjectObject) -> Any:
+    """The foreign key ``name`` that ``instance`` holds, in the type that the database returns."""
+    field: Any = model._meta.get_field(name)
+    return recorder.as_read_back(field, instance.__dict__.get(field.attname))
 
 
 def _restore_unchanged(

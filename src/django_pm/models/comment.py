@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.db import connections, models
-from django.db.models import QuerySet
+from django.db import models
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
@@ -68,23 +67,12 @@ class AbstractComment(ProjectObject):
         return self.task.project_id
 
     @classmethod
-    def lock_ahead(cls, rows: QuerySet[Any], *, using: str) -> None:
-        """The tasks of ``rows``: deleting a task locks it and then its comments, so everybody does in that order."""
-        if connections[using].vendor == "postgresql":
-            recorder.read_sharing(cls._tasks().filter(pk__in=rows.values("task")), "pk", using=using)
-
-    @classmethod
     def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
-        """Read under a lock that moving the task conflicts with: no comment is told to a project the task has left."""
-        tasks = cls._tasks().filter(pk__in={row["task"] for row in rows})
-        projects = dict(recorder.read_sharing(tasks, "pk", "project_id", using=using))
-        return lambda pk, row: projects.get(row["task"])
-
-    @classmethod
-    def _tasks(cls) -> QuerySet[Any]:
+        """Read so that no move can come between: no comment is told to a project that its task has left."""
         task: Any = cls._meta.get_field("task").related_model
-        rows: QuerySet[Any] = task._base_manager.all()
-        return rows
+        tasks = task._base_manager.filter(pk__in={row["task"] for row in rows})
+        projects = recorder.read_pinned(tasks, "project_id", using=using)
+        return lambda pk, row: projects.get(row["task"])
 
 
 class Comment(AbstractComment):

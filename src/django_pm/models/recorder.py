@@ -9,6 +9,7 @@ queue up on a project.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -65,7 +66,6 @@ def locked(rows: QuerySet[Any], *, fully: bool = False) -> QuerySet[Any]:
 def snapshot_of(model: type[ProjectObject], pk: Any, *, using: str, fully: bool = False) -> Snapshot | None:
     """The row with this key, locked; None if there is none."""
     rows = model._base_manager.using(using).filter(pk=pk)
-    model.lock_ahead(rows, using=using)
     return next(iter(snapshots(locked(rows, fully=fully)).values()), None)
 
 
@@ -99,22 +99,49 @@ def as_read_back(field: models.Field[Any, Any], value: Any) -> Any:
     return field.to_python(value)
 
 
-def read_sharing(rows: QuerySet[Any], *columns: str, using: str) -> list[tuple[Any, ...]]:
-    """``columns`` of ``rows``, which then cannot be deleted or moved before the transaction ends, but still be edited.
+def read_pinned(rows: QuerySet[Any], column: str, *, using: str) -> dict[Any, Any]:
+    """``column`` of ``rows`` by key, which then stays as it is until the transaction ends (see ``hold_for_move``).
 
-    On PostgreSQL ``FOR KEY SHARE``, the lock a foreign key takes, which Django cannot ask for by itself.
+    On PostgreSQL by ``FOR KEY SHARE``, the lock a foreign key takes, which lets the row be edited meanwhile. A row
+    that is locked against that is being moved or deleted. A move is waited for. A deletion is not: it goes on to the
+    children, which we may hold, and we would wait for each other; what is deleted does not move.
     """
-    values = rows.using(using).order_by("pk").values_list(*columns)
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        return list(values)
+    values = rows.using(using).order_by("pk").values_list("pk", column)
+    if connections[using].vendor != "postgresql":
+        return dict(values)
+    pinned = dict(_locked_by_sql(values, "FOR KEY SHARE SKIP LOCKED", using=using))
+    for pk, value in values.exclude(pk__in=pinned):
+        if _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", rows.model, [pk], using=using):
+            pinned[pk] = value
+        else:
+            pinned.update(_locked_by_sql(values.filter(pk=pk), "FOR KEY SHARE", using=using))
+    return pinned
+
+
+def hold_for_move(model: type[ProjectObject], pks: Iterable[Any], *, using: str) -> None:
+    """Say that these rows, whose full locks are held, are being moved; waits for whoever has read them as pinned."""
+    if model.untold_children and connections[using].vendor == "postgresql":
+        _advisory("count(pg_advisory_xact_lock(key))", model, pks, using=using)
+
+
+def _locked_by_sql(values: QuerySet[Any], lock: str, *, using: str) -> list[tuple[Any, ...]]:
+    """The rows of ``values`` under a lock that Django cannot ask for by itself."""
     try:
         sql, params = values.query.sql_with_params()
     except EmptyResultSet:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(f"{sql} FOR KEY SHARE", params)
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"{sql} {lock}", params)
         return cursor.fetchall()
+
+
+def _advisory(expression: str, model: type[models.Model], pks: Iterable[Any], *, using: str) -> Any:
+    """``expression`` over the advisory-lock keys of these rows, in one order for everybody."""
+    names = (f"{model._meta.db_table}:{pk}".encode() for pk in pks)
+    keys = sorted(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True) for name in names)
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT {expression} FROM unnest(%s::bigint[]) AS key", [keys])  # noqa: S608 (ours alone)
+        return cursor.fetchone()[0]
 
 
 def chunks(rows: QuerySet[Any], *, using: str, fully: bool = False) -> Iterator[dict[Any, Snapshot]]:
@@ -133,7 +160,6 @@ def chunks(rows: QuerySet[Any], *, using: str, fully: bool = False) -> Iterator[
     last = None
     while True:
         following = (rows if last is None else rows.filter(pk__gt=last))[:CHUNK]
-        model.lock_ahead(following, using=using)
         chunk = snapshots(locked(following, fully=fully))
         if chunk:
             yield chunk
@@ -158,20 +184,26 @@ class Recording:
         self._overflown: set[Any] = set()
         self._context: tuple[str | None, str, str] | None = None
 
-    def changed(self, pk: Any, before: Snapshot | None, after: Snapshot | None) -> None:
-        """Note what one write made of one row."""
-        self.changed_many([(pk, before, after)])
+    def changed(
+        self, pk: Any, before: Snapshot | None, after: Snapshot | None, *, may_have_children: bool = False
+    ) -> None:
+        """Note what one write made of one row; one that is new may still have children, if its key was given."""
+        self.changed_many([(pk, before, after)], may_have_children=may_have_children)
 
-    def changed_many(self, writes: Iterable[tuple[Any, Snapshot | None, Snapshot | None]]) -> None:
+    def changed_many(
+        self, writes: Iterable[tuple[Any, Snapshot | None, Snapshot | None]], *, may_have_children: bool = False
+    ) -> None:
         """Note what one statement made of many rows: ``(pk, before, after)`` each."""
         writes = list(writes)
         project_of = self.model.projects_of_snapshots(
             [row for _pk, *rows in writes for row in rows if row is not None], using=self.using
         )
         for pk, before, after in writes:
-            self._note(pk, before, after, project_of)
+            self._note(pk, before, after, project_of, self.model.untold_children if may_have_children else {})
 
-    def _note(self, pk: Any, before: Snapshot | None, after: Snapshot | None, project_of: Any) -> None:
+    def _note(
+        self, pk: Any, before: Snapshot | None, after: Snapshot | None, project_of: Any, children: dict[str, Any]
+    ) -> None:
         kind = self.model.event_kind
         old_project = project_of(pk, before) if before else None
         new_project = project_of(pk, after) if after else None
@@ -186,7 +218,8 @@ class Recording:
         # `updated_at` alone is no change, but goes along with one.
         name = event_types.event_type(kind, _without_stamp(before), _without_stamp(after))
         if name is not None:
-            self._add(new_project or old_project, name, pk, event_types.changes(before, after))
+            told = event_types.changes(before, after)
+            self._add(new_project or old_project, name, pk, told if before else {**told, **children})
 
     def resync(self, project_ids: Iterable[Any]) -> None:
         """Note that these projects changed in a way that cannot be told row by row."""
