@@ -43,10 +43,8 @@ class ProjectObjectQuerySet(QuerySet[M]):
         recording = Recording(model, using)
         with transaction.atomic(using=using, savepoint=False):
             moving = bool(columns & model.moved_by)
-            for before in recorder.chunks(self._chain(), using=using, fully=moving):  # type: ignore[attr-defined]
+            for before in recorder.chunks(self._chain(), using=using, moving=moving):  # type: ignore[attr-defined]
                 written = self._chain().order_by().filter(pk__in=before)  # type: ignore[attr-defined]
-                if moving:
-                    recorder.hold_for_move(model, before, using=using)
                 matched += QuerySet.update(written, **stamped)
                 after = recorder.snapshots(model._base_manager.using(using).filter(pk__in=before))
                 if "updated_at" not in columns:
@@ -163,7 +161,7 @@ class ProjectObjectQuerySet(QuerySet[M]):
             # A row that was not there before and is not ours was inserted by somebody else between our look and our
             # write: what we overwrote was never seen.
             unseen = {pk for pk in after if pk not in before and made[pk] not in ours}
-            project_of = model.projects_of_snapshots(list(after.values()), using=self.db)
+            project_of = model.projects_of_snapshots(list(after.values()), [], using=self.db)
             recording.resync(project_of(pk, after[pk]) for pk in unseen)
             recording.changed_many((pk, before.get(pk), row) for pk, row in after.items() if pk not in unseen)
         return written
@@ -214,8 +212,10 @@ class ProjectObject(models.Model):
         raise NotImplementedError
 
     @classmethod
-    def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
-        """A function ``(pk, row) -> project key`` for the given rows, prepared in at most one query."""
+    def projects_of_snapshots(
+        cls, arriving: list[Snapshot], staying: list[Snapshot], *, using: str
+    ) -> Callable[[Any, Snapshot], Any]:
+        """A function ``(pk, row) -> project key`` for the given rows: new in their place, and there before."""
         return lambda pk, row: row["project"]
 
     def moves(self) -> bool:
@@ -389,17 +389,17 @@ class RecordedSave:
     def _row_before(self) -> Snapshot | None:
         """The row, with the lock that a move needs if the save is going to move it."""
         place = [name for name in self.model.moved_by if self.writes(name)]
-        expected = bool(place) and self.instance.moves()
-        row = self._row(fully=expected)
-        if row is None or not place:
-            return row
-        moves = any(row[name] != as_key(self.model, name, self.instance) for name in place)
-        if moves and not expected:
+        if place and self.instance.moves():
+            return self._row_to_move()
+        row = self._row()
+        if row is not None and any(row[name] != as_key(self.model, name, self.instance) for name in place):
             # A stale instance of a row that somebody else moved: saving it moves the row back.
-            row = self._row(fully=True)
-        if moves:
-            recorder.hold_for_move(self.model, [self.pk], using=self.using)
+            row = self._row_to_move()
         return row
+
+    def _row_to_move(self) -> Snapshot | None:
+        recorder.hold_for_move(self.model, [self.pk], using=self.using)
+        return self._row(fully=True)
 
 
 def as_key(model: type[ProjectObject], name: str, instance: ProjectObject) -> Any:
@@ -431,7 +431,7 @@ def _projects_of(objs: Sequence[Any], *, using: str) -> set[Any]:
     rows = [values for obj in objs if (values := recorder.values_of(obj)) is not None]
     if not rows:
         return set()
-    project_of = type(objs[0]).projects_of_snapshots(rows, using=using)
+    project_of = type(objs[0]).projects_of_snapshots(rows, [], using=using)
     return {project_of(None, row) for row in rows}
 
 

@@ -67,11 +67,15 @@ class AbstractComment(ProjectObject):
         return self.task.project_id
 
     @classmethod
-    def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
+    def projects_of_snapshots(
+        cls, arriving: list[Snapshot], staying: list[Snapshot], *, using: str
+    ) -> Callable[[Any, Snapshot], Any]:
         """Read so that no move can come between: no comment is told to a project that its task has left."""
         task: Any = cls._meta.get_field("task").related_model
-        tasks = task._base_manager.filter(pk__in={row["task"] for row in rows})
-        projects = recorder.read_pinned(tasks, "project_id", using=using)
+        new, old = {row["task"] for row in arriving}, {row["task"] for row in staying}
+        projects = recorder.read_held(task, new, "project_id", using=using) if new else {}
+        if old - new:
+            projects |= recorder.read_pinned(task, old - new, "project_id", using=using)
         return lambda pk, row: projects.get(row["task"])
 
 

@@ -93,7 +93,9 @@ class AbstractProject(ProjectObject):
         return self.pk
 
     @classmethod
-    def projects_of_snapshots(cls, rows: list[Snapshot], *, using: str) -> Callable[[Any, Snapshot], Any]:
+    def projects_of_snapshots(
+        cls, arriving: list[Snapshot], staying: list[Snapshot], *, using: str
+    ) -> Callable[[Any, Snapshot], Any]:
         return lambda pk, row: pk
 
     @classmethod

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet, ValidationError
@@ -99,29 +99,47 @@ def as_read_back(field: models.Field[Any, Any], value: Any) -> Any:
     return field.to_python(value)
 
 
-def read_pinned(rows: QuerySet[Any], column: str, *, using: str) -> dict[Any, Any]:
-    """``column`` of ``rows`` by key, which then stays as it is until the transaction ends (see ``hold_for_move``).
+def read_held(model: type[models.Model], pks: Collection[Any], column: str, *, using: str) -> dict[Any, Any]:
+    """``column`` of these rows by key; they can be edited, but not moved or deleted before the transaction ends.
 
-    On PostgreSQL by ``FOR KEY SHARE``, the lock a foreign key takes, which lets the row be edited meanwhile. A row
-    that is locked against that is being moved or deleted. A move is waited for. A deletion is not: it goes on to the
-    children, which we may hold, and we would wait for each other; what is deleted does not move.
+    On PostgreSQL by ``FOR KEY SHARE``, the lock that a foreign key to the row is going to take anyway.
     """
-    values = rows.using(using).order_by("pk").values_list("pk", column)
+    values = _values(model, pks, column, using=using)
+    if connections[using].vendor != "postgresql":
+        return dict(values)
+    return dict(_locked_by_sql(values, "FOR KEY SHARE", using=using))
+
+
+def read_pinned(model: type[models.Model], pks: Collection[Any], column: str, *, using: str) -> dict[Any, Any]:
+    """As ``read_held``, for whoever holds a child of the rows already: a deletion of a row is not waited for.
+
+    It goes on to the children, so the two would wait for each other; and what is deleted does not move. A move is
+    waited for: see ``hold_for_move``.
+    """
+    values = _values(model, pks, column, using=using)
     if connections[using].vendor != "postgresql":
         return dict(values)
     pinned = dict(_locked_by_sql(values, "FOR KEY SHARE SKIP LOCKED", using=using))
-    for pk, value in values.exclude(pk__in=pinned):
-        if _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", rows.model, [pk], using=using):
-            pinned[pk] = value
+    for pk in set(pks) - pinned.keys():
+        row = values.filter(pk=pk)
+        # Pinned first and read then, by a statement of its own: a move may end between the two. A transaction that
+        # keeps to one snapshot would not see it, so it has to wait for the row's lock and be told.
+        reads_anew = _scalar("SELECT current_setting('transaction_isolation')", using=using) == "read committed"
+        if reads_anew and _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", model, [pk], using=using):
+            pinned.update(row)
         else:
-            pinned.update(_locked_by_sql(values.filter(pk=pk), "FOR KEY SHARE", using=using))
+            pinned.update(_locked_by_sql(row, "FOR KEY SHARE", using=using))
     return pinned
 
 
 def hold_for_move(model: type[ProjectObject], pks: Iterable[Any], *, using: str) -> None:
-    """Say that these rows, whose full locks are held, are being moved; waits for whoever has read them as pinned."""
+    """Say that these rows are going to be moved, before their locks are taken; waits for whoever has pinned one."""
     if model.untold_children and connections[using].vendor == "postgresql":
         _advisory("count(pg_advisory_xact_lock(key))", model, pks, using=using)
+
+
+def _values(model: type[models.Model], pks: Collection[Any], column: str, *, using: str) -> Any:
+    return model._base_manager.using(using).filter(pk__in=pks).order_by("pk").values_list("pk", column)
 
 
 def _locked_by_sql(values: QuerySet[Any], lock: str, *, using: str) -> list[tuple[Any, ...]]:
@@ -139,12 +157,19 @@ def _advisory(expression: str, model: type[models.Model], pks: Iterable[Any], *,
     """``expression`` over the advisory-lock keys of these rows, in one order for everybody."""
     names = (f"{model._meta.db_table}:{pk}".encode() for pk in pks)
     keys = sorted(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True) for name in names)
+    sql = f"SELECT {expression} FROM unnest(%s::bigint[]) AS key"  # noqa: S608 (expressions of ours alone)
+    return _scalar(sql, [keys], using=using)
+
+
+def _scalar(sql: str, params: list[Any] | None = None, *, using: str) -> Any:
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {expression} FROM unnest(%s::bigint[]) AS key", [keys])  # noqa: S608 (ours alone)
+        cursor.execute(sql, params)
         return cursor.fetchone()[0]
 
 
-def chunks(rows: QuerySet[Any], *, using: str, fully: bool = False) -> Iterator[dict[Any, Snapshot]]:
+def chunks(
+    rows: QuerySet[Any], *, using: str, fully: bool = False, moving: bool = False
+) -> Iterator[dict[Any, Snapshot]]:
     """All of ``rows`` in chunks, each locked in the order of its keys when it is asked for.
 
     Everybody locks in that order, so two bulk writes over the same rows wait for each other instead of deadlocking.
@@ -160,7 +185,11 @@ def chunks(rows: QuerySet[Any], *, using: str, fully: bool = False) -> Iterator[
     last = None
     while True:
         following = (rows if last is None else rows.filter(pk__gt=last))[:CHUNK]
-        chunk = snapshots(locked(following, fully=fully))
+        if moving:
+            pks = list(following.values_list("pk", flat=True))
+            hold_for_move(model, pks, using=using)
+            following = rows.filter(pk__in=pks)
+        chunk = snapshots(locked(following, fully=fully or moving))
         if chunk:
             yield chunk
         if len(chunk) < CHUNK:
@@ -195,11 +224,15 @@ class Recording:
     ) -> None:
         """Note what one statement made of many rows: ``(pk, before, after)`` each."""
         writes = list(writes)
-        project_of = self.model.projects_of_snapshots(
-            [row for _pk, *rows in writes for row in rows if row is not None], using=self.using
-        )
+        arriving = [after for _pk, before, after in writes if after and not self._stays(before, after)]
+        staying = [before for _pk, before, _after in writes if before]
+        project_of = self.model.projects_of_snapshots(arriving, staying, using=self.using)
         for pk, before, after in writes:
             self._note(pk, before, after, project_of, self.model.untold_children if may_have_children else {})
+
+    def _stays(self, before: Snapshot | None, after: Snapshot) -> bool:
+        """Whether the row belongs where it did before the write."""
+        return before is not None and all(before[name] == after[name] for name in self.model.moved_by)
 
     def _note(
         self, pk: Any, before: Snapshot | None, after: Snapshot | None, project_of: Any, children: dict[str, Any]
