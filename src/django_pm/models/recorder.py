@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet, ValidationError
 from django.db import connections, models, transaction
-from django.db.models import QuerySet
+from django.db.models import Func, QuerySet, Value
 from django.utils import timezone
 
 from django_pm import context, event_types
@@ -104,10 +104,10 @@ def read_held(model: type[models.Model], pks: Collection[Any], column: str, *, u
 
     On PostgreSQL by ``FOR KEY SHARE``, the lock that a foreign key to the row is going to take anyway.
     """
-    values = _values(model, pks, column, using=using)
-    if connections[using].vendor != "postgresql":
-        return dict(values)
-    return dict(_locked_by_sql(values, "FOR KEY SHARE", using=using))
+    rows = model._base_manager.using(using).filter(pk__in=pks).order_by("pk")
+    if connections[using].vendor == "postgresql":
+        _hold(rows, "FOR KEY SHARE", using=using)
+    return dict(rows.values_list("pk", column))
 
 
 def read_pinned(model: type[models.Model], pks: Collection[Any], column: str, *, using: str) -> dict[Any, Any]:
@@ -116,30 +116,34 @@ def read_pinned(model: type[models.Model], pks: Collection[Any], column: str, *,
     It goes on to the children, so the two would wait for each other; and what is deleted does not move. A move is
     waited for: see ``hold_for_move``.
     """
-    values = _values(model, pks, column, using=using)
-    if connections[using].vendor != "postgresql":
-        return dict(values)
-    pinned = dict(_locked_by_sql(values, "FOR KEY SHARE SKIP LOCKED", using=using))
-    for pk in set(pks) - pinned.keys():
-        row = values.filter(pk=pk)
-        # Pinned first and read then, by a statement of its own: a move may end between the two. A transaction that
-        # keeps to one snapshot would not see it, so it has to wait for the row's lock and be told.
-        reads_anew = _scalar("SELECT current_setting('transaction_isolation')", using=using) == "read committed"
-        if reads_anew and _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", model, [pk], using=using):
-            pinned.update(row)
-        else:
-            pinned.update(_locked_by_sql(row, "FOR KEY SHARE", using=using))
-    return pinned
+    rows = model._base_manager.using(using).filter(pk__in=pks).order_by("pk")
+    if connections[using].vendor == "postgresql":
+        held = _hold(rows, "FOR KEY SHARE SKIP LOCKED", using=using)
+        for pk in set(pks) - held:
+            if not _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", model, [pk], using=using):
+                _hold(rows.filter(pk=pk), "FOR KEY SHARE", using=using)
+    return dict(rows.values_list("pk", column))
+
+
+def _hold(rows: QuerySet[Any], lock: str, *, using: str) -> set[Any]:
+    """Lock ``rows`` as Django cannot ask for; the keys of those that are held now.
+
+    Only locks: the statement may return an older version of a row than the one it waited for, if that was written in
+    a savepoint and left the key alone. So the caller reads by a statement of its own, which sees what is committed. A
+    transaction that keeps to one snapshot would not, so it takes the lock that fails where the row has changed since.
+    """
+    isolation = Func(Value("transaction_isolation"), function="current_setting", output_field=models.CharField())
+    asked = rows.annotate(isolation=isolation).values_list("pk", "isolation")
+    found = _locked_by_sql(asked, lock, using=using)
+    if any(level != "read committed" for _pk, level in found):
+        return {pk for pk, _level in _locked_by_sql(asked, "FOR SHARE", using=using)}
+    return {pk for pk, _level in found}
 
 
 def hold_for_move(model: type[ProjectObject], pks: Iterable[Any], *, using: str) -> None:
     """Say that these rows are going to be moved, before their locks are taken; waits for whoever has pinned one."""
     if model.untold_children and connections[using].vendor == "postgresql":
         _advisory("count(pg_advisory_xact_lock(key))", model, pks, using=using)
-
-
-def _values(model: type[models.Model], pks: Collection[Any], column: str, *, using: str) -> Any:
-    return model._base_manager.using(using).filter(pk__in=pks).order_by("pk").values_list("pk", column)
 
 
 def _locked_by_sql(values: QuerySet[Any], lock: str, *, using: str) -> list[tuple[Any, ...]]:
@@ -157,13 +161,8 @@ def _advisory(expression: str, model: type[models.Model], pks: Iterable[Any], *,
     """``expression`` over the advisory-lock keys of these rows, in one order for everybody."""
     names = (f"{model._meta.db_table}:{pk}".encode() for pk in pks)
     keys = sorted(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True) for name in names)
-    sql = f"SELECT {expression} FROM unnest(%s::bigint[]) AS key"  # noqa: S608 (expressions of ours alone)
-    return _scalar(sql, [keys], using=using)
-
-
-def _scalar(sql: str, params: list[Any] | None = None, *, using: str) -> Any:
     with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(f"SELECT {expression} FROM unnest(%s::bigint[]) AS key", [keys])  # noqa: S608 (ours alone)
         return cursor.fetchone()[0]
 
 
