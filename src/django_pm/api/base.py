@@ -33,6 +33,7 @@ from django_pm.api.fields import parse_key
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.parsers import StrictJSONParser
 from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
+from django_pm.models import recorder
 from django_pm.models.base import ProjectObject
 
 ORIGIN = "api"
@@ -138,7 +139,9 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
         """
         fully = for_delete and self.model.deleted_fully_locked
         rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not fully)
-        return self.get_visible(rows, self.kwargs["id"])
+        instance = self.get_visible(rows, self.kwargs["id"])
+        instance.locked_row = recorder.values_of(instance)
+        return instance
 
     @property
     def using(self) -> str:
@@ -164,7 +167,7 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
             serializer.is_valid(raise_exception=True)
             access.require(request.user, "add", self.candidate(serializer.validated_data))
             self.perform_create(serializer)
-            return self.written(serializer.instance, status.HTTP_201_CREATED)
+            return self.written(serializer, status.HTTP_201_CREATED)
 
     def update(self, request: Request, *args: Any, partial: bool = False, **kwargs: Any) -> Response:
         data = request.data  # before the transaction, as in create()
@@ -175,7 +178,7 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
             serializer.is_valid(raise_exception=True)
             self.authorise_change(instance, serializer.validated_data)
             self.perform_update(serializer)
-            return self.written(instance, status.HTTP_200_OK)
+            return self.written(serializer, status.HTTP_200_OK)
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.update(request, *args, partial=True, **kwargs)
@@ -190,13 +193,13 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
     def authorise_change(self, instance: Any, values: dict[str, Any]) -> None:
         """Ask the policy about what ``values`` would make of ``instance``, where that matters."""
 
-    def written(self, instance: Any, code: int) -> Response:
+    def written(self, serializer: BaseSerializer, code: int) -> Response:
         """The answer to a write: the object as a reader would get it now, counts and database defaults included."""
         try:
-            fresh = self.rows().using(self.using).get(pk=instance.pk)
+            fresh = self.rows().using(self.using).get(pk=serializer.instance.pk)
         except ObjectDoesNotExist:  # what it belongs to was deleted while we waited for it
             raise NotFound from None
-        return Response(self.get_serializer(fresh).data, status=code)
+        return Response(serializer.to_representation(fresh), status=code)
 
 
 def _as_api_error(exc: Exception) -> Exception:

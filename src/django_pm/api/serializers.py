@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from django_pm.access import sees
+from django_pm.access import who_sees
 from django_pm.api.fields import (
     DueDateField,
     InstantField,
@@ -115,12 +115,16 @@ class TaskSerializer(StrictModelSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A task can only be given to somebody who can see it; a hidden and a missing user read the same."""
-        old = (self.instance.assignee, self.instance.project) if self.instance else (None, None)
-        assignee, project = attrs.get("assignee", old[0]), attrs.get("project", old[1])
+        task = self.instance
+        assignee = attrs["assignee"].pk if attrs.get("assignee") else None
+        if "assignee" not in attrs and task:
+            assignee = task.assignee_id
+        project = attrs["project"].pk if "project" in attrs else task.project_id
         # What was so before may stay: somebody may have left the project, and the task must remain editable.
-        if assignee is not None and (assignee, project) != old and not sees(assignee, project.pk):
+        unchanged = task is not None and (assignee, project) == (task.assignee_id, task.project_id)
+        if assignee is not None and not unchanged and assignee not in who_sees(project, [assignee]):
             field = self.fields["assignee"]
-            message = field.error_messages["does_not_exist"].format(pk_value=assignee.pk)
+            message = field.error_messages["does_not_exist"].format(pk_value=assignee)
             raise serializers.ValidationError({"assignee": [message]})
         return attrs
 

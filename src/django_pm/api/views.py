@@ -64,8 +64,7 @@ class TaskViewSet(ProjectObjectViewSet):
 
     def authorise_change(self, instance: Task, values: dict[str, Any]) -> None:
         """Moving a task takes it from one project and adds it to another."""
-        project = values.get("project", instance.project)
-        if project != instance.project:
+        if "project" in values and values["project"].pk != instance.project_id:
             access.require(self.request.user, "delete", instance)
             access.require(self.request.user, "add", self.candidate(values))
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import connections, models, router, transaction
 from django.db.models import Case, Func, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.signals import ModelSignal, pre_delete, pre_save
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -200,6 +201,9 @@ class ProjectObject(models.Model):
     written_along: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Columns that a rule of the model sets when the key's column is written."""
 
+    locked_row: Snapshot | None = None
+    """The row as its reader has just found it under its lock, for one write in the same transaction."""
+
     saving: RecordedSave | None = None
     """The save that is going on."""
 
@@ -221,6 +225,11 @@ class ProjectObject(models.Model):
     def moves(self) -> bool:
         """Whether this instance, as it stands, is likely to change project when it is saved."""
         return False
+
+    def take_locked_row(self, handled_before: ModelSignal) -> Snapshot | None:
+        """``locked_row``, once; not where a host's handler may have written the row since."""
+        row, self.locked_row = self.locked_row, None
+        return None if handled_before.has_listeners(type(self)) else row
 
     def remember_place(self) -> None:
         """Note where the row is, for ``moves``; called when it was read or saved."""
@@ -290,7 +299,9 @@ class ProjectObject(models.Model):
         pk = self.pk
         recording = Recording(type(self), using)
         with transaction.atomic(using=using, savepoint=False):
-            before = recorder.snapshot_of(type(self), pk, using=using, fully=self.deleted_fully_locked)
+            before = self.take_locked_row(pre_delete) or recorder.snapshot_of(
+                type(self), pk, using=using, fully=self.deleted_fully_locked
+            )
             if before is not None:
                 recording.changed(pk, before, None)
             deleted = self.delete_children([pk], using=using)
@@ -391,13 +402,14 @@ class RecordedSave:
         place = [name for name in self.model.moved_by if self.writes(name)]
         if place and self.instance.moves():
             return self._row_to_move()
-        row = self._row()
+        row = self.instance.take_locked_row(pre_save) or self._row()
         if row is not None and any(row[name] != as_key(self.model, name, self.instance) for name in place):
             # A stale instance of a row that somebody else moved: saving it moves the row back.
             row = self._row_to_move()
         return row
 
     def _row_to_move(self) -> Snapshot | None:
+        self.instance.locked_row = None  # read under a lesser lock than this needs
         recorder.hold_for_move(self.model, [self.pk], using=self.using)
         return self._row(fully=True)
 

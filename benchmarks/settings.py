@@ -1,0 +1,48 @@
+"""The site that is measured: session authentication, Django's usual middleware, PostgreSQL, nothing cached.
+
+``PM_BENCH_SERVER``
+    the server as a URL without a database name; ``postgresql://postgres@127.0.0.1:5432`` unless set.
+"""
+
+import os
+
+import dj_database_url
+
+DATABASE_NAME = "pm_bench"
+
+SECRET_KEY = "of a site that exists only while it is measured"  # noqa: S105
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "rest_framework",
+    "django_filters",
+    "django_pm",
+    "benchmarks.plain",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+
+ROOT_URLCONF = "benchmarks.urls"
+
+server = os.environ.get("PM_BENCH_SERVER") or "postgresql://postgres@127.0.0.1:5432"
+DATABASES = {"default": dj_database_url.parse(f"{server.rstrip('/')}/{DATABASE_NAME}", conn_max_age=None)}
+
+AUTH_USER_MODEL = "auth.User"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
