@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
+from rest_framework.test import APIClient
 
 from django_pm.models import Comment, Event, Project, Task
 from tests import factories
@@ -115,3 +116,33 @@ def test_a_failing_handler_leaves_the_write_as_django_does(project: Project) -> 
     task.title = "Fill"
     task.save()
     assert_rebuilt(project)
+
+
+def test_through_the_api_too(project: Project, api: APIClient) -> None:
+    """The API reads the row under its lock and hands it to the write; a handler in between makes that out of date."""
+    task = factories.make_task(project, title="Dig")
+
+    def handler(instance: Task, **kwargs: Any) -> None:
+        Task.objects.filter(pk=instance.pk).update(priority="urgent")
+
+    log = Log()
+    with handling(pre_save, handler):
+        assert api.patch(f"/tasks/{task.pk}/", {"title": "Fill"}, "json").status_code == 200
+    first, second = log.events()
+    assert first.changes["priority"] == ["none", "urgent"]
+    assert (second.changes["priority"], second.changes["title"]) == (["urgent", "none"], ["Dig", "Fill"])
+    assert_rebuilt(project)
+
+
+def test_the_api_and_the_host_tell_the_same(project: Project, api: APIClient) -> None:
+    mine, theirs = factories.make_task(project, title="Dig"), factories.make_task(project, title="Dig")
+    log = Log()
+    assert api.patch(f"/tasks/{mine.pk}/", {"title": "Fill", "status": "completed"}, "json").status_code == 200
+    theirs.title, theirs.status = "Fill", "completed"
+    theirs.save()
+    assert api.delete(f"/tasks/{mine.pk}/").status_code == 204
+    theirs.delete()
+    first, second, third, fourth = log.events()
+    for by_api, by_host in ((first, second), (third, fourth)):
+        assert (by_api.type, by_api.changes.keys()) == (by_host.type, by_host.changes.keys())
+        assert (by_api.changes["title"], by_api.origin) == (by_host.changes["title"], "api")
