@@ -289,5 +289,7 @@ def number_and_hold(project_id: Any) -> None:
         sys.stdout.flush()
         sys.stdin.read()
 
+    end = time.monotonic() + PATIENCE
     with halting_numberer(halt):
-        feed.number(project_id)
+        while time.monotonic() < end:
+            feed.number(project_id)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet, ValidationError
-from django.db import connections, models, transaction
+from django.db import OperationalError, connections, models, transaction
 from django.db.models import Func, QuerySet, Value
 from django.utils import timezone
 
@@ -34,6 +34,8 @@ CHUNK = 1_000
 
 RESYNC_ABOVE = 1_000
 """More changed rows of one project than this in one call, and one ``project.resync`` tells it instead."""
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 Snapshot = dict[str, Any]
 """The tracked columns of one row by field name, as Python values; foreign keys as the key alone."""
@@ -130,15 +132,31 @@ def _hold(rows: QuerySet[Any], lock: str, *, using: str) -> set[Any]:
     """Lock ``rows`` as Django cannot ask for; the keys of those that are held now.
 
     Only locks: the statement may return an older version of a row than the one it waited for, if that was written in
-    a savepoint and left the key alone. So the caller reads by a statement of its own, which sees what is committed. A
-    transaction that keeps to one snapshot would not, so it takes the lock that fails where the row has changed since.
+    a savepoint and left the key alone. So the caller reads by a statement of its own, which sees what is committed.
     """
     isolation = Func(Value("transaction_isolation"), function="current_setting", output_field=models.CharField())
     asked = rows.annotate(isolation=isolation).values_list("pk", "isolation")
-    found = _locked_by_sql(asked, lock, using=using)
-    if any(level != "read committed" for _pk, level in found):
-        return {pk for pk, _level in _locked_by_sql(asked, "FOR SHARE", using=using)}
-    return {pk for pk, _level in found}
+    held = _locked_by_sql(asked, lock, using=using)
+    for pk, level in held:
+        if level != "read committed":
+            _require_in_snapshot(rows.filter(pk=pk), using=using)
+    return {pk for pk, _level in held}
+
+
+def _require_in_snapshot(row: QuerySet[Any], *, using: str) -> None:
+    """Raise PostgreSQL's serialization failure if a held row has changed since the snapshot of this transaction.
+
+    A transaction that keeps to one snapshot cannot read what is committed. Asking for a stronger lock makes PostgreSQL
+    say whether there is anything newer; it is given back at once with its savepoint, so nobody waits for it. If it is
+    not to be had, somebody is editing the very version that we see, and is not moving it, since we hold it.
+    """
+    try:
+        with transaction.atomic(using=using):
+            _locked_by_sql(row.values_list("pk"), "FOR SHARE NOWAIT", using=using)
+            transaction.set_rollback(True, using=using)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
 
 
 def hold_for_move(model: type[ProjectObject], pks: Iterable[Any], *, using: str) -> None:
