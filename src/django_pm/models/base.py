@@ -377,10 +377,12 @@ class RecordedSave:
         if after is None:
             after = self._row()
             self._resolve_followers(after)
-            if before is not None and after is not None:
-                _restore_unchanged(self.model, {self.pk: before}, {self.pk: after}, using=self.using)
         elif before is not None:
             after = {**before, **self._written(after)}
+        if before is not None and after is not None:
+            # An expression may come to what was there; whether it does is known only now.
+            _restore_unchanged(self.model, {self.pk: before}, {self.pk: after}, using=self.using)
+            instance.updated_at = after["updated_at"]
         recording = Recording(self.model, self.using)
         recording.changed(self.pk, before, after, may_have_children=self.key_was_given)
         recording.append()
