@@ -66,6 +66,7 @@ class PlainTask(models.Model):
     # What the views of the API ask a model for.
     project_lookup = Task.project_lookup
     deleted_fully_locked = Task.deleted_fully_locked
+    tracked = Task.tracked
 
     class Meta:
         managed = False
