@@ -27,6 +27,7 @@ class ProjectViewSet(ProjectObjectViewSet):
     queryset = Project.objects.all()
     serializer_class = ProjectSerializer
     filterset_class = ProjectFilterSet
+    derived_fields = {"task_count": 0, "completed_task_count": 0}
     ordering_fields = {"created_at": "created_at", "updated_at": "updated_at", "name": "name"}
 
     def rows(self) -> QuerySet[Project]:
@@ -45,6 +46,7 @@ class TaskViewSet(ProjectObjectViewSet):
     queryset = Task.objects.all()
     serializer_class = TaskSerializer
     filterset_class = TaskFilterSet
+    derived_fields = {"comment_count": 0}
     ordering_fields = {
         "created_at": "created_at",
         "updated_at": "updated_at",

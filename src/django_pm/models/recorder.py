@@ -67,9 +67,42 @@ def locked(rows: QuerySet[Any], *, fully: bool = False) -> QuerySet[Any]:
 
 
 def snapshot_of(model: type[ProjectObject], pk: Any, *, using: str, fully: bool = False) -> Snapshot | None:
-    """The row with this key, locked; None if there is none."""
-    rows = model._base_manager.using(using).filter(pk=pk)
-    return next(iter(snapshots(locked(rows, fully=fully)).values()), None)
+    """The row with this key, locked; None if there is none.
+
+    Every save asks this, and compiling the query takes longer than running it, so each connection keeps it compiled.
+    """
+    connection: Any = connections[using]
+    compiled: dict[Any, LockedRead] = connection.__dict__.setdefault("_django_pm_locked_reads", {})
+    read = compiled.get((model, fully))
+    if read is None:
+        read = compiled[model, fully] = LockedRead(model, pk, using=using, fully=fully)
+    return read(pk)
+
+
+class LockedRead:
+    """The statement that locks one row of ``model`` and reads its snapshot, compiled for one connection.
+
+    Made with the first key it is asked for, since Django compiles no statement without values.
+    """
+
+    def __init__(self, model: type[ProjectObject], pk: Any, *, using: str, fully: bool) -> None:
+        fields = tracked_fields(model)
+        rows = locked(model._base_manager.using(using).filter(pk=pk), fully=fully)
+        compiler = rows.values_list(*(field.attname for field in fields)).query.get_compiler(using)
+        self._names = [field.name for field in fields]
+        self._pk_field: Any = model._meta.pk
+        self._compiler: Any = compiler
+        self._sql, _pk = compiler.as_sql()
+        self._converters = compiler.get_converters([column for column, _sql, _alias in compiler.select])
+
+    def __call__(self, pk: Any) -> Snapshot | None:
+        connection = self._compiler.connection
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, [self._pk_field.get_db_prep_value(pk, connection)])
+            rows = cursor.fetchmany(1)
+        for row in self._compiler.apply_converters(rows, self._converters) if self._converters else rows:
+            return dict(zip(self._names, row, strict=True))
+        return None
 
 
 def values_of(instance: ProjectObject) -> Snapshot | None:
