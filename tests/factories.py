@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 from model_bakery import baker
 
-from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.models import ApiToken, Comment, Membership, Project, Role, Task
 
 PASSWORD = "correct horse"
 
@@ -67,3 +67,13 @@ def make_comment(task: Task | None = None, user: Any = None, **fields: Any) -> C
     defaults = {"author": author, "content": "Deeper."}
     comment: Comment = baker.make(Comment, task=task or make_task(), user=user, **{**defaults, **fields})
     return comment
+
+
+def make_token(user: Any = None, projects: list[Project] | None = None, **fields: Any) -> ApiToken:
+    """An API token that may write, with its `secret`; limited to `projects` if they are given."""
+    fields = {"name": "script", "scope": "write", **fields}
+    token = ApiToken(user=user or make_user(), every_project=projects is None, **fields)
+    token.renew_secret()
+    token.save()
+    token.projects.set(projects or [])
+    return token

@@ -84,9 +84,23 @@ WRONG = [
     pytest.param({"USE_TZ": False}, ["E007"], ["USE_TZ = True"], id="no time zones"),
     pytest.param(
         {"DATABASE_ROUTERS": ["tests.test_checks.EventsElsewhere"]},
-        ["E008"] * 4,
+        ["E008"] * 6,
         ["Task is written to the database 'default', but Event to 'events'", "belongs to the transaction"],
         id="events elsewhere",
+    ),
+    *(
+        pytest.param({"DJANGO_PM": {name: rate}}, ["E009"], [name, repr(rate), "600/min"], id=f"{name} of {rate}")
+        for name, rate in [
+            ("THROTTLE_USER", "often"),
+            ("THROTTLE_USER", "10"),
+            ("THROTTLE_ANONYMOUS", "10/fortnight"),
+            ("THROTTLE_ANONYMOUS", "0/s"),
+            ("THROTTLE_ANONYMOUS", "-1/s"),
+            ("THROTTLE_ANONYMOUS", "10/"),
+        ]
+    ),
+    pytest.param(
+        {"DJANGO_PM": {"THROTTLE_CACHE": "shared"}}, ["E010"], ["'shared'", "CACHES has default"], id="no such cache"
     ),
     pytest.param(
         {"DATABASES": sqlite()}, ["W001"], ["'default'", '"transaction_mode": "IMMEDIATE"'], id="SQLite as is"
@@ -94,6 +108,18 @@ WRONG = [
     pytest.param({"DATABASES": sqlite(transaction_mode="DEFERRED")}, ["W001"], ["'default'"], id="SQLite deferred"),
     pytest.param({"DATABASES": sqlite(transaction_mode=None)}, ["W001"], ["'default'"], id="SQLite None"),
     pytest.param({"DATABASES": {**POSTGRES, "other": SQLITE}}, ["W001"], ["'other'"], id="SQLite beside PostgreSQL"),
+]
+
+REDIS = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1"}}
+
+# Told by `check --deploy` alone: (the settings, the ids, words).
+UNREADY = [
+    pytest.param({}, ["W002", "W003"], ["LocMemCache", "THROTTLE_CACHE", "NUM_PROXIES"], id="all defaults"),
+    pytest.param({"REST_FRAMEWORK": {"NUM_PROXIES": 0}}, ["W002"], ["LocMemCache"], id="counted in each process"),
+    pytest.param({"CACHES": REDIS}, ["W003"], ["NUM_PROXIES"], id="whose address"),
+    pytest.param({"CACHES": REDIS, "REST_FRAMEWORK": {"NUM_PROXIES": 1}}, [], [], id="ready"),
+    pytest.param({"CACHES": REDIS, "DJANGO_PM": {"THROTTLE_ANONYMOUS": ""}}, [], [], id="no limit by address"),
+    pytest.param({"DJANGO_PM": {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}}, [], [], id="no limits"),
 ]
 
 RIGHT = [
@@ -144,6 +170,17 @@ def test_what_is_right_is_not_mentioned(settings):
         assert reported() == []
 
 
+@pytest.mark.parametrize(("settings", "ids", "words"), UNREADY)
+def test_what_is_not_ready_for_production_is_told_on_deployment(settings, ids, words):
+    with override_settings(**{"DJANGO_PM": {}, **settings}):
+        assert reported() == []
+        messages = checks.run_checks(tags=["django_pm"], include_deployment_checks=True)
+    assert sorted(message.id for message in messages) == [f"django_pm.{short}" for short in ids]
+    told = "\n".join(f"{message.msg}\n{message.hint}" for message in messages)
+    assert [word for word in words if word not in told] == []
+    assert all(message.level == checks.WARNING for message in messages)
+
+
 def test_it_is_told_by_the_command_too(db):
     with override_settings(DJANGO_PM={"POLICI": "x"}):
         assert "django_pm.E002" in {message.id for message in checks.run_checks()}
@@ -156,11 +193,11 @@ def test_an_id_stands_for_one_thing():
 
 
 def test_every_id_is_tested():
-    tested = {f"django_pm.{short}" for case in WRONG for short in case.values[1]}
+    tested = {f"django_pm.{short}" for case in WRONG + UNREADY for short in case.values[1]}
     assert tested == set(ids_in_code())
 
 
 def test_every_id_is_documented_with_its_level():
-    rows = re.findall(r"^\| `(django_pm\.([EW])\d+)` \| (\w+) \| .+ \| .+ \|$", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(django_pm\.([EW])\d+)` \| (\w+)[^|]* \| .+ \| .+ \|$", PAGE.read_text(), re.MULTILINE)
     assert [identifier for identifier, _letter, _level in rows] == sorted(ids_in_code())
     assert {letter: level for _identifier, letter, level in rows} == {"E": "error", "W": "warning"}

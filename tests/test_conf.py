@@ -25,6 +25,10 @@ DEFAULTS = {
     "EVENT_RETENTION_DAYS": 0,
     "EVENT_RETENTION_COUNT": 0,
     "EVENT_HARD_CAP_DAYS": 0,
+    "API_TOKENS": True,
+    "THROTTLE_USER": "600/min",
+    "THROTTLE_ANONYMOUS": "60/min",
+    "THROTTLE_CACHE": "default",
     "SUBSCRIBER_ATTEMPTS": 5,
 }
 OTHERS = {
@@ -37,6 +41,10 @@ OTHERS = {
     "EVENT_RETENTION_DAYS": 4,
     "EVENT_RETENTION_COUNT": 5,
     "EVENT_HARD_CAP_DAYS": 6,
+    "API_TOKENS": False,
+    "THROTTLE_USER": "1/s",
+    "THROTTLE_ANONYMOUS": "",
+    "THROTTLE_CACHE": "shared",
     "SUBSCRIBER_ATTEMPTS": 7,
 }
 
@@ -46,6 +54,7 @@ def test_the_keys_and_defaults_are_a_contract():
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
+@override_settings(DJANGO_PM={})
 def test_the_default_holds_until_the_site_says_otherwise_and_again_after(name):
     assert getattr(app_settings, name) == DEFAULTS[name]
     with override_settings(DJANGO_PM={name: OTHERS[name]}):

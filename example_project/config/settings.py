@@ -155,22 +155,16 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
-    ],
-    # Counted in the cache below, that is per process: behind several, a shared cache makes these exact.
-    "DEFAULT_THROTTLE_RATES": {
-        "anon": None if DEMO else "60/min",
-        "user": None if DEMO else "600/min",
-        "sign-in": None if DEMO else "10/min",
-    },
+    # Counted in the cache below, that is per process: behind several, a shared cache makes it exact. So are the
+    # limits of django-pm.
+    "DEFAULT_THROTTLE_RATES": {"sign-in": None if DEMO else "10/min"},
     # X-Forwarded-For is whatever a client writes there, unless a proxy of ours appended to it.
     "NUM_PROXIES": env.number("PROXIES", default=0),
 }
 
 DJANGO_PM: dict[str, object] = {
-    # The defaults suit this site. What there is to set: django_pm/conf.py.
+    # The other defaults suit this site. What there is to set: docs/settings.md.
+    **({"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""} if DEMO else {}),
 }
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

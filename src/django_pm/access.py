@@ -20,6 +20,7 @@ users nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from django.db import models
@@ -53,6 +54,26 @@ class Policy(Protocol):
         """Those of ``user_ids`` (primary keys) who may see the project now, deactivated users excluded."""
 
 
+@dataclass(frozen=True)
+class Grant:
+    """What the credentials that somebody came with allow of what the policy allows them; a token may allow less."""
+
+    read_only: bool = False
+    project_ids: frozenset[Any] | None = None
+    """The only projects it is good for; None for all."""
+
+
+def limit(user: Any, grant: Grant) -> None:
+    """Hold this instance of a user, and so all that is asked for it, to ``grant``."""
+    user.django_pm_grant = grant
+
+
+def grant_of(user: Any) -> Grant:
+    """What ``user`` was held to by ``limit``; everything, unless something."""
+    grant: Grant = getattr(user, "django_pm_grant", None) or Grant()
+    return grant
+
+
 def policy() -> Policy:
     """The policy in force, made anew from the setting."""
     chosen: Policy = import_string(app_settings.POLICY)()
@@ -61,15 +82,23 @@ def policy() -> Policy:
 
 def visible(user: Any, rows: Q_) -> Q_:
     """``rows`` (of any model that lives in a project) narrowed to the projects that ``user`` may see."""
+    model: type[ProjectObject] = rows.model
+    granted = grant_of(user).project_ids
+    if granted is not None:
+        rows = rows.filter(**{f"{model.project_lookup}__in": granted})
     projects = policy().visible_projects(user)
     if _is_unrestricted(projects):
         return rows
-    model: type[ProjectObject] = rows.model
     return rows.filter(**{f"{model.project_lookup}__in": projects.values("pk")})
 
 
 def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:
-    """Whether the policy lets ``user`` do ``verb`` to ``obj`` (see ``Policy.may``)."""
+    """Whether the policy lets ``user`` do ``verb`` to ``obj`` (see ``Policy.may``), and the user's grant too."""
+    grant = grant_of(user)
+    if grant.read_only and verb != "view":
+        return False
+    if grant.project_ids is not None and obj.owning_project_id not in grant.project_ids:
+        return False
     return policy().may(user, verb, obj)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from django_pm.context import acting
-from django_pm.models import Comment, Cursor, Event, Membership, ParkedEvent, Project, Task
+from django_pm.models import ApiToken, Comment, Cursor, Event, Membership, ParkedEvent, Project, Task
 
 ORIGIN = "admin"
 
@@ -72,6 +73,33 @@ class CommentAdmin(RecordedModelAdmin):
     list_display = ["author", "task", "created_at"]
     list_select_related = ["task"]
     raw_id_fields = ["task", "user"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):
+    """Tokens are made, looked at and revoked (deleted) here, never changed: whoever holds one would get more by it."""
+
+    list_display = ["name", "user", "scope", "beginning", "expires_at", "last_used_at"]
+    list_select_related = ["user"]
+    search_fields = ["name", "beginning"]
+    fields = ["user", "name", "scope", "every_project", "projects", "expires_at"]
+    raw_id_fields = ["user", "projects"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # A token acts as its user, so only a superuser makes one for somebody else.
+        others = request.user.is_superuser or obj is not None
+        told = [] if obj is None else ["beginning", "created_at", "last_used_at"]
+        return [name for name in self.fields or () if name != "user" or others] + told
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        if "user" not in form.cleaned_data:
+            obj.user_id = request.user.pk  # type: ignore[assignment]  # signed in, or not here
+        secret = obj.renew_secret()
+        super().save_model(request, obj, form, change)
+        messages.warning(request, _("The token, shown this once: %(secret)s") % {"secret": secret})
 
 
 @admin.register(Event)

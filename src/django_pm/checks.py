@@ -13,10 +13,14 @@ from django.core import checks
 from django.db import router
 from django.utils.module_loading import import_string
 
+from django_pm.api.throttling import parse_rate
 from django_pm.conf import app_settings, configured, declared
-from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Task
+from django_pm.models import ApiToken, Comment, Event, IdempotencyKey, Membership, Project, ProjectStream, Task
 
 Messages = list[checks.CheckMessage]
+
+UNSHARED_CACHES = {"LocMemCache", "DummyCache", "FileBasedCache", "DatabaseCache"}
+"""Backends of Django in which one process does not see, or not atomically, what another counts."""
 
 
 @checks.register("django_pm")
@@ -88,6 +92,57 @@ def check_import_paths(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 @checks.register("django_pm")
+def check_throttle(app_configs: Any, **kwargs: Any) -> Messages:
+    """The rates can be read, and there is a cache to count in."""
+    problems: Messages = []
+    for name in ("THROTTLE_USER", "THROTTLE_ANONYMOUS"):
+        rate = getattr(app_settings, name)
+        if isinstance(rate, str) and rate:
+            try:
+                parse_rate(rate)
+            except ValueError as error:
+                hint = "Write a number and s, min, h or d, such as 600/min; an empty string for no limit."
+                problems.append(checks.Error(f"DJANGO_PM[{name!r}]: {error}", hint=hint, id="django_pm.E009"))
+    if app_settings.THROTTLE_CACHE not in settings.CACHES:
+        problems.append(
+            checks.Error(
+                f"DJANGO_PM['THROTTLE_CACHE'] names {app_settings.THROTTLE_CACHE!r}, which is not in CACHES.",
+                hint=f"CACHES has {', '.join(settings.CACHES)}.",
+                id="django_pm.E010",
+            )
+        )
+    return problems
+
+
+@checks.register("django_pm", deploy=True)
+def check_throttle_in_production(app_configs: Any, **kwargs: Any) -> Messages:
+    """Limits are counted together by all processes, and against the client's address, not a proxy's."""
+    if not (app_settings.THROTTLE_USER or app_settings.THROTTLE_ANONYMOUS):
+        return []
+    problems: Messages = []
+    backend = settings.CACHES.get(app_settings.THROTTLE_CACHE, {}).get("BACKEND", "")
+    if backend.rpartition(".")[2] in UNSHARED_CACHES:
+        problems.append(
+            checks.Warning(
+                f"Requests are counted in {backend}, which several processes do not count in together.",
+                hint="With more than one process, name a shared cache (Redis, Memcached) in "
+                "DJANGO_PM['THROTTLE_CACHE'], or each process allows the full rate.",
+                id="django_pm.W002",
+            )
+        )
+    if app_settings.THROTTLE_ANONYMOUS and getattr(settings, "REST_FRAMEWORK", {}).get("NUM_PROXIES") is None:
+        problems.append(
+            checks.Warning(
+                "REST_FRAMEWORK['NUM_PROXIES'] is not set.",
+                hint="Say how many proxies of yours append to X-Forwarded-For, 0 without any. Until then requests "
+                "without a user are counted by the address that connects, behind a proxy one for everybody.",
+                id="django_pm.W003",
+            )
+        )
+    return problems
+
+
+@checks.register("django_pm")
 def check_time_zone_support(app_configs: Any, **kwargs: Any) -> Messages:
     """Due dates are instants; without ``USE_TZ`` they would be times on some unnamed clock."""
     if settings.USE_TZ:
@@ -129,6 +184,6 @@ def check_one_database(app_configs: Any, **kwargs: Any) -> Messages:
             hint="Route all models of django_pm to one database: an event belongs to the transaction of its change.",
             id="django_pm.E008",
         )
-        for model in (Project, Task, Comment, Membership, ProjectStream)
+        for model in (Project, Task, Comment, Membership, ProjectStream, ApiToken, IdempotencyKey)
         if (alias := router.db_for_write(model)) != home
     ]

@@ -87,6 +87,22 @@ class AppSettings:
         "`pm_prune` deletes events older than this many days even if a subscriber has not read them; 0 waits for it.",
         minimum=0,
     )
+    API_TOKENS = Setting(
+        True,
+        "Whether people may make API tokens at `/tokens/` and sign in with them.",
+    )
+    THROTTLE_USER = Setting(
+        "600/min",
+        "How many requests one signed-in user may make (per `s`, `min`, `h` or `d`); empty for no limit.",
+    )
+    THROTTLE_ANONYMOUS = Setting(
+        "60/min",
+        "The same for each address that nobody has signed in from; empty for no limit.",
+    )
+    THROTTLE_CACHE = Setting(
+        "default",
+        "The cache of `CACHES` that counts requests. Processes that are to count together must share it.",
+    )
     SUBSCRIBER_ATTEMPTS = Setting(
         5,
         "How often a subscriber may fail on one event before the event is parked and the rest goes on.",

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from tests.api.support import new_task, send, shown
-from tests.factories import make_comment, make_member, make_task, make_user
+from tests.factories import make_comment, make_member, make_task, make_token, make_user
 
 OPERATIONS = {
     "/projects/": {"get", "post"},
@@ -20,6 +20,8 @@ OPERATIONS = {
     "/projects/{project_id}/members/": {"get", "post"},
     "/projects/{project_id}/members/{id}/": {"get", "patch", "delete"},
     "/projects/{project_id}/events/": {"get"},
+    "/tokens/": {"get", "post"},
+    "/tokens/{id}/": {"get", "delete"},
 }
 PAGE_PARAMETERS = {"cursor", "page_size", "count", "ordering"}
 FILTERS = {
@@ -27,6 +29,7 @@ FILTERS = {
     "/tasks/": {"project", "status", "assignee", "priority", "due_before", "due_after", "overdue", "search"},
     "/tasks/{task_id}/comments/": set(),
     "/projects/{project_id}/members/": set(),
+    "/tokens/": set(),
 }
 
 
@@ -84,6 +87,7 @@ class TestTheDocument:
             "/projects/{project_id}/members/": {"project_id": project.pk},
             "/projects/{project_id}/members/{id}/": {"project_id": project.pk, "id": member.pk},
             "/projects/{project_id}/events/": {"project_id": project.pk},
+            "/tokens/{id}/": {"id": make_token(owner).pk},
         }
         bodies = {
             "/projects/": {"name": "n"},
@@ -94,6 +98,7 @@ class TestTheDocument:
             "/comments/{id}/": {"content": "c", "author": "a"},
             "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
+            "/tokens/": {"name": "backup", "projects": [project.pk]},
         }
         for method in ("get", "post", "put", "patch"):
             for path in [path for path, methods in OPERATIONS.items() if method in methods]:

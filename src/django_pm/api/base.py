@@ -16,12 +16,11 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
-from drf_spectacular.openapi import AutoSchema
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,9 +29,15 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from django_pm import access, context
+from django_pm.api import idempotency
+from django_pm.api.authentication import SCHEME, ApiTokenAuthentication, bearer_of
+from django_pm.api.conditional import entity_tag, is_conditional, is_unchanged, require_seen
 from django_pm.api.fields import parse_key
+from django_pm.api.openapi import ApiSchema
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.parsers import StrictJSONParser
+from django_pm.api.throttling import RequestThrottle
+from django_pm.conf import app_settings
 from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
 from django_pm.models import recorder
 from django_pm.models.base import ProjectObject
@@ -63,14 +68,17 @@ class JSONNegotiation(DefaultContentNegotiation):
 
 
 class BaseAPIView(APIView):
-    """What every view of this API has: JSON only, signed-in users only, and writes that say who made them."""
+    """What every view of this API has: JSON only, signed-in users only, and writes that say who made them.
+
+    People sign in as the host has it, scripts with a token of ours as well; the host's throttles count beside ours.
+    """
 
     renderer_classes = [JSONRenderer]
     parser_classes = [StrictJSONParser]
     permission_classes = [IsAuthenticated]
     metadata_class = PlainMetadata
     content_negotiation_class = JSONNegotiation
-    schema = AutoSchema()
+    schema = ApiSchema()
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
@@ -86,28 +94,43 @@ class BaseAPIView(APIView):
         with context.acting(lambda: self.request.user, origin=ORIGIN):
             return super().dispatch(request, *args, **kwargs)
 
+    def get_authenticators(self) -> list[Any]:
+        ours = [ApiTokenAuthentication()] if app_settings.API_TOKENS else []
+        return [*ours, *super().get_authenticators()]
+
+    def get_authenticate_header(self, request: Any) -> str | None:
+        if bearer_of(request) is not None:
+            return f'{SCHEME} realm="api", error="invalid_token"'
+        hosts = super().get_authenticators()  # what people are asked for, and whether that is a 401, is the host's
+        return hosts[0].authenticate_header(request) if hosts else None
+
+    def get_throttles(self) -> list[Any]:
+        return [RequestThrottle(), *super().get_throttles()]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method not in SAFE_METHODS and access.grant_of(request.user).read_only:
+            raise NotAllowed(_("This token may only read."))
+
     def get_visible(self, rows: QuerySet[Any], key: str) -> Any:
         """The row with this key if the user may see it; raises the one 404 that tells nothing more."""
-        try:
-            return access.visible(self.request.user, rows).get(pk=parse_key(rows.model, key))
-        except (ValueError, ObjectDoesNotExist):
-            raise NotFound from None
+        return get_or_404(access.visible(self.request.user, rows), key)
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(_as_api_error(exc))
 
 
-class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
-    """The five verbs over one model that lives in projects. Subclasses say which rows, and what a new one would be."""
+class ObjectViewSet(BaseAPIView, GenericViewSet):
+    """The five verbs over one model. Subclasses say which rows, who may do what, and what a new one would be."""
 
     pagination_class = KeysetPagination
-    filter_backends = [DjangoFilterBackend]
+    filter_backends: list[Any] = []
 
     derived_fields: dict[str, Any] = {}
     """What is represented of other rows, such as counts, each with its value for a new object."""
 
-    ordering_fields: dict[str, str] = {"created_at": "created_at", "updated_at": "updated_at"}
-    default_ordering = "-created_at"
+    ordering_fields: dict[str, str] = {}
+    default_ordering = ""
 
     # What a subclass says
 
@@ -115,9 +138,23 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
         """The rows of this view as they are represented, not yet narrowed to what the user may see."""
         return self.queryset.all()
 
-    def candidate(self, values: dict[str, Any]) -> ProjectObject:
-        """An unsaved instance of what ``values`` would make, for the policy to judge."""
+    def narrowed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of ``rows`` that the user may see."""
         raise NotImplementedError
+
+    def require(self, verb: access.Verb, obj: Any) -> None:
+        """Raise ``NotAllowed`` unless the user may do ``verb`` to ``obj``, a row or a candidate."""
+        raise NotImplementedError
+
+    def candidate(self, values: dict[str, Any]) -> Any:
+        """An unsaved instance of what ``values`` would make, for ``require`` to judge."""
+        raise NotImplementedError
+
+    def authorise_creation(self) -> None:
+        """Ask the policy before the body is looked at, where the URL says enough."""
+
+    def authorise_change(self, instance: Any, values: dict[str, Any]) -> None:
+        """Ask the policy about what ``values`` would make of ``instance``, where that matters."""
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         serializer.save()
@@ -131,28 +168,22 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
     # Finding
 
     def get_queryset(self) -> QuerySet[Any]:
-        return access.visible(self.request.user, self.rows())
+        return self.narrowed(self.rows())
 
     def get_object(self) -> Any:
-        return self.get_visible(self.rows(), self.kwargs["id"])
+        return get_or_404(self.get_queryset(), self.kwargs["id"])
 
     def get_locked(self, *, for_delete: bool = False) -> Any:
-        """The object of this URL, its row locked until the transaction ends.
-
-        The weaker lock lets concurrent inserts of children go on; a delete takes the full one.
-        """
-        fully = for_delete and self.model.deleted_fully_locked
-        rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not fully)
-        instance = self.get_visible(rows, self.kwargs["id"])
-        instance.locked_row = recorder.values_of(instance)
-        return instance
+        """The object of this URL, its row locked until the transaction ends."""
+        rows = self.rows().using(self.using).select_for_update(of=("self",))
+        return get_or_404(self.narrowed(rows), self.kwargs["id"])
 
     @property
     def using(self) -> str:
         return router.db_for_write(self.model)
 
     @property
-    def model(self) -> type[ProjectObject]:
+    def model(self) -> Any:
         return self.queryset.model
 
     # The verbs
@@ -162,22 +193,34 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return Response(self.get_serializer(self.get_object()).data)
+        answer = self.represented(self.get_object())
+        if is_unchanged(request, answer["ETag"]):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": answer["ETag"]})
+        require_seen(request, answer["ETag"])
+        return answer
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         data = request.data  # read before the transaction begins: a slow client must not hold it open
         with transaction.atomic(using=self.using):
+            record = idempotency.claim(request, data)
+            if record is not None and record.object_id:
+                instance = get_or_404(self.narrowed(self.rows().using(self.using)), record.object_id)
+                return self.represented(instance, status.HTTP_201_CREATED, {idempotency.REPLAYED: "true"})
+            self.authorise_creation()
             serializer = self.get_serializer(data=data)
             serializer.is_valid(raise_exception=True)
-            access.require(request.user, "add", self.candidate(serializer.validated_data))
+            self.require("add", self.candidate(serializer.validated_data))
             self.perform_create(serializer)
+            if record is not None:
+                idempotency.complete(record, serializer.instance)
             return self.written(serializer, status.HTTP_201_CREATED)
 
     def update(self, request: Request, *args: Any, partial: bool = False, **kwargs: Any) -> Response:
         data = request.data  # before the transaction, as in create()
         with transaction.atomic(using=self.using):
             instance = self.get_locked()
-            access.require(request.user, "change", instance)
+            self.require("change", instance)
+            self.require_seen(instance)
             serializer = self.get_serializer(instance, data=data, partial=partial)
             serializer.is_valid(raise_exception=True)
             self.authorise_change(instance, serializer.validated_data)
@@ -190,12 +233,24 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with transaction.atomic(using=self.using):
             instance = self.get_locked(for_delete=True)
-            access.require(request.user, "delete", instance)
+            self.require("delete", instance)
+            self.require_seen(instance)
             self.perform_destroy(instance)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def authorise_change(self, instance: Any, values: dict[str, Any]) -> None:
-        """Ask the policy about what ``values`` would make of ``instance``, where that matters."""
+    # Answering
+
+    def require_seen(self, instance: Any) -> None:
+        """Raise ``PreconditionFailed`` if the client made the write depend on another state of the locked row."""
+        if is_conditional(self.request):
+            require_seen(self.request, self.represented(instance)["ETag"])
+
+    def represented(
+        self, instance: Any, code: int = status.HTTP_200_OK, headers: dict[str, str] | None = None
+    ) -> Response:
+        """The answer that holds ``instance``, with the tag of this representation."""
+        data = self.get_serializer().to_representation(instance)
+        return Response(data, status=code, headers={"ETag": entity_tag(data, self.derived_fields), **(headers or {})})
 
     def written(self, serializer: BaseSerializer, code: int) -> Response:
         """The answer to a write: the object as a reader would get it now, counts and database defaults included."""
@@ -207,7 +262,7 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
                 raise NotFound from None
         elif code == status.HTTP_201_CREATED:
             vars(instance).update(self.derived_fields)
-        return Response(serializer.to_representation(instance), status=code)
+        return self.represented(instance, code)
 
     def is_read_differently(self, serializer: BaseSerializer) -> bool:
         """Whether the row may read otherwise than ``serializer.instance`` does, which has just been written.
@@ -217,6 +272,39 @@ class ProjectObjectViewSet(BaseAPIView, GenericViewSet):
         if pre_save.has_listeners(self.model) or post_save.has_listeners(self.model):
             return True
         return any(isinstance(value, (dict, list)) and value for value in serializer.validated_data.values())
+
+
+class ProjectObjectViewSet(ObjectViewSet):
+    """The verbs over a model that lives in projects: the policy says who sees and may do what."""
+
+    filter_backends = [DjangoFilterBackend]
+    ordering_fields = {"created_at": "created_at", "updated_at": "updated_at"}
+    default_ordering = "-created_at"
+
+    def narrowed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return access.visible(self.request.user, rows)
+
+    def require(self, verb: access.Verb, obj: ProjectObject) -> None:
+        access.require(self.request.user, verb, obj)
+
+    def get_locked(self, *, for_delete: bool = False) -> Any:
+        """The object of this URL, its row locked until the transaction ends.
+
+        The weaker lock lets concurrent inserts of children go on; a delete takes the full one.
+        """
+        fully = for_delete and self.model.deleted_fully_locked
+        rows = self.rows().using(self.using).select_for_update(of=("self",), no_key=not fully)
+        instance = get_or_404(self.narrowed(rows), self.kwargs["id"])
+        instance.locked_row = recorder.values_of(instance)
+        return instance
+
+
+def get_or_404(rows: QuerySet[Any], key: str) -> Any:
+    """The row with this key; raises the one 404 that tells nothing more."""
+    try:
+        return rows.get(pk=parse_key(rows.model, key))
+    except (ValueError, ObjectDoesNotExist):
+        raise NotFound from None
 
 
 def _as_api_error(exc: Exception) -> Exception:

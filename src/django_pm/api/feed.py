@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.translation import gettext as _
-from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema_field, inline_serializer
 from rest_framework import serializers, status
@@ -15,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from django_pm.api.base import BaseAPIView
+from django_pm.api.openapi import ApiSchema
 from django_pm.api.pagination import page_size, whole_number
 from django_pm.api.parsers import is_storable
 from django_pm.event_types import EVENT_TYPES
@@ -78,7 +78,7 @@ RESET = inline_serializer(
 )
 
 
-class EventFeedSchema(AutoSchema):
+class EventFeedSchema(ApiSchema):
     """How the feed stands in the OpenAPI document: pages by number, not by cursor."""
 
     def get_operation_id(self) -> str:

@@ -41,6 +41,7 @@ class SchemaView(SpectacularAPIView):
             "Status": "django_pm.models.Status",
             "Priority": "django_pm.models.Priority",
             "Role": "django_pm.models.Role",
+            "Scope": "django_pm.models.Scope",
         },
         "COMPONENT_SPLIT_REQUEST": True,
         "SCHEMA_PATH_PREFIX": "",

@@ -50,6 +50,8 @@ class StrictModelSerializer(serializers.ModelSerializer):
 
 
 class ProjectSerializer(StrictModelSerializer):
+    """What tasks belong to and people are members of."""
+
     description = TextField(required=False, allow_blank=True)
     metadata = MetadataField(required=False)
     task_count = serializers.IntegerField(read_only=True)
@@ -75,6 +77,8 @@ class ProjectSerializer(StrictModelSerializer):
 
 
 class TaskSerializer(StrictModelSerializer):
+    """What is to be done, by whom, until when. ``completed_at`` follows ``status``."""
+
     project = VisiblePrimaryKeyField(queryset=Project.objects.all())
     description = TextField(required=False, allow_blank=True)
     priority = serializers.ChoiceField(choices=Task._meta.get_field("priority").choices, required=False)
@@ -130,6 +134,8 @@ class TaskSerializer(StrictModelSerializer):
 
 
 class CommentSerializer(StrictModelSerializer):
+    """``author`` is display text; ``user`` is the account that wrote it."""
+
     author = StringField(max_length=255, required=False)
     content = TextField()
     created_at = InstantField(read_only=True)

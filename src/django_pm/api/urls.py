@@ -6,6 +6,7 @@ from django.urls import path
 
 from django_pm.api.feed import EventFeedView
 from django_pm.api.schema import SchemaView, docs, docs_asset
+from django_pm.api.tokens import ApiTokenViewSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 
 app_name = "django_pm"
@@ -28,6 +29,8 @@ urlpatterns = [
     path("tasks/<str:id>/", TaskViewSet.as_view(DETAIL), name="task-detail"),
     path("tasks/<str:task_id>/comments/", CommentViewSet.as_view(LIST), name="comment-list"),
     path("comments/<str:id>/", CommentViewSet.as_view(DETAIL), name="comment-detail"),
+    path("tokens/", ApiTokenViewSet.as_view(LIST), name="token-list"),
+    path("tokens/<str:id>/", ApiTokenViewSet.as_view({"get": "retrieve", "delete": "destroy"}), name="token-detail"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("docs/<str:name>", docs_asset, name="docs-asset"),

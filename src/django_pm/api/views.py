@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from django_pm import access
 from django_pm.api.base import ProjectObjectViewSet
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
@@ -67,8 +66,8 @@ class TaskViewSet(ProjectObjectViewSet):
     def authorise_change(self, instance: Task, values: dict[str, Any]) -> None:
         """Moving a task takes it from one project and adds it to another."""
         if "project" in values and values["project"].pk != instance.project_id:
-            access.require(self.request.user, "delete", instance)
-            access.require(self.request.user, "add", self.candidate(values))
+            self.require("delete", instance)
+            self.require("add", self.candidate(values))
 
 
 class NestedViewSet(ProjectObjectViewSet):
@@ -78,9 +77,8 @@ class NestedViewSet(ProjectObjectViewSet):
         _found = self.parent
         return super().list(request, *args, **kwargs)
 
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        access.require(request.user, "add", self.candidate({}))
-        return super().create(request, *args, **kwargs)
+    def authorise_creation(self) -> None:
+        self.require("add", self.candidate({}))
 
     @cached_property
     def parent(self) -> Any:
@@ -145,7 +143,7 @@ class MembershipViewSet(NestedViewSet):
 
     def authorise_change(self, instance: Membership, values: dict[str, Any]) -> None:
         """Nobody grants above the own role: the role wanted is judged like the role held."""
-        access.require(self.request.user, "change", self.candidate(values))
+        self.require("change", self.candidate(values))
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         role = serializer.validated_data.get("role", serializer.instance.role)

@@ -1,7 +1,9 @@
 """The tables of django-pm. Import from here; the modules below are where each is told in full."""
 
+from django_pm.models.api_token import ApiToken, Scope
 from django_pm.models.comment import AbstractComment, Comment
 from django_pm.models.event import Event, ProjectStream
+from django_pm.models.idempotency import IdempotencyKey
 from django_pm.models.membership import Membership, Role
 from django_pm.models.project import AbstractProject, Project
 from django_pm.models.subscription import Cursor, ParkedEvent, Subscriber
@@ -11,15 +13,18 @@ __all__ = [
     "AbstractComment",
     "AbstractProject",
     "AbstractTask",
+    "ApiToken",
     "Comment",
     "Cursor",
     "Event",
+    "IdempotencyKey",
     "Membership",
     "ParkedEvent",
     "Priority",
     "Project",
     "ProjectStream",
     "Role",
+    "Scope",
     "Status",
     "Subscriber",
     "Task",

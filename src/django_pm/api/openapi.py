@@ -1,0 +1,116 @@
+"""What the OpenAPI document says of every operation beyond its bodies: conditions, keys, refusals."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import status
+
+from django_pm.api.idempotency import KEY_MAX_LENGTH, REPLAYED
+
+ERROR = {
+    "type": "object",
+    "description": "Why not: a sentence under `detail`, or under the name of each field a list of them.",
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+}
+
+REFUSALS = {
+    400: "Something in the request is wrong; the answer names it.",
+    401: "Nobody is signed in.",
+    403: "This may be seen, but not done; or nobody is signed in.",
+    404: "There is no such thing that the user may see.",
+    406: "Only JSON is served.",
+    409: "The present state forbids it, or somebody else was quicker.",
+    412: "It is not as `If-Match` or `If-None-Match` has it; nothing was changed.",
+    413: "The body is too large.",
+    415: "Only JSON is read.",
+    422: "The `Idempotency-Key` was used with another body.",
+    429: "Too many requests; `Retry-After` says for how many seconds.",
+}
+EVERYWHERE = {401, 403, 406, 429}
+OF_ACTION = {
+    "list": {400},
+    "create": {400, 409, 413, 415, 422},
+    "retrieve": {412},
+    "update": {400, 409, 412, 413, 415},
+    "partial_update": {400, 409, 412, 413, 415},
+    "destroy": {409, 412},
+}
+
+ETAG = {
+    "schema": {"type": "string"},
+    "description": "Names this state of the object, for `If-Match` and `If-None-Match`.",
+}
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the object as you read it: 412 if it has been edited since.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of the copy you have: 304 if it is still good.",
+)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": KEY_MAX_LENGTH, "pattern": "^[ -~]*$"},
+    OpenApiParameter.HEADER,
+    description="A word of your own for this request. Sent again within 24 hours, it makes nothing twice.",
+)
+PARAMETERS = {
+    "create": [IDEMPOTENCY_KEY],
+    "retrieve": [IF_NONE_MATCH],
+    "update": [IF_MATCH],
+    "partial_update": [IF_MATCH],
+    "destroy": [IF_MATCH],
+}
+
+
+class ApiSchema(AutoSchema):
+    """The operations of django-pm: each tells the headers it takes and gives, and every status it answers with."""
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        return PARAMETERS.get(self.action, [])
+
+    def get_operation(self, *args: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args)
+        if operation is None:
+            return None
+        responses = operation["responses"]
+        if self.action in {"create", "retrieve", "update", "partial_update"}:
+            for answer in responses.values():
+                answer["headers"] = {"ETag": ETAG}
+        if self.action == "create":
+            replayed = {"schema": {"const": "true"}, "description": "An earlier request with this key made it."}
+            responses["201"]["headers"][REPLAYED] = replayed
+        if self.action == "retrieve":
+            responses["304"] = {"description": "Unchanged.", "headers": {"ETag": ETAG}}
+        for code in sorted(self.refusals()):
+            responses.setdefault(str(code), self._refusal(code))
+        return operation
+
+    @property
+    def action(self) -> str:
+        """What the view does, by the names of DRF; a plain view's method otherwise."""
+        return getattr(self.view, "action", None) or self.method.lower()
+
+    def refusals(self) -> set[int]:
+        """The statuses of refusals that this operation may answer with."""
+        in_path = {status.HTTP_404_NOT_FOUND} if "{" in self.path else set()
+        return EVERYWHERE | in_path | OF_ACTION.get(self.action, {status.HTTP_400_BAD_REQUEST})
+
+    def _refusal(self, code: int) -> dict[str, Any]:
+        error = ResolvedComponent("Error", ResolvedComponent.SCHEMA, ERROR, object="Error")
+        self.registry.register_on_missing(error)
+        answer = {"description": REFUSALS[code], "content": {"application/json": {"schema": error.ref}}}
+        name = HTTPStatus(code).phrase.title().replace(" ", "")
+        component = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, object=name)
+        self.registry.register_on_missing(component)
+        return component.ref
