@@ -1,19 +1,50 @@
 """What the tests of this folder share: sending raw JSON, walking pages, comparing rows before and after."""
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from django_pm.models import Comment, Membership, Project, Task
+from django.db import connection
+from rest_framework.test import APIClient
+
+from django_pm.models import ApiToken, Comment, Membership, Project, Task
 
 DUE = "2030-05-01T12:00:00Z"
 MOST_PAGES = 60
 
 
-def send(client: Any, method: str, path: str, body: Any = b"", content_type: str = "application/json") -> Any:
-    """Send `body` as it is if it is bytes, else as JSON in pure ASCII: so NULs and lone surrogates travel escaped."""
+def send(
+    client: Any, method: str, path: str, body: Any = b"", content_type: str = "application/json", **headers: str
+) -> Any:
+    """Send `body` as it is if it is bytes, else as JSON in pure ASCII: so NULs and lone surrogates travel escaped.
+
+    `headers` are spelt as the test client has them: `HTTP_IF_MATCH`.
+    """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode("ascii")
-    return client.generic(method, path, raw, content_type=content_type)
+    return client.generic(method, path, raw, content_type=content_type, **headers)
+
+
+def as_token(token: ApiToken | str) -> APIClient:
+    """A client that signs in with a token, made by `make_token`, or with the bare secret."""
+    secret = token if isinstance(token, str) else token.secret
+    return APIClient(raise_request_exception=False, HTTP_AUTHORIZATION=f"Bearer {secret}")
+
+
+def at_once(*requests: Callable[[], Any]) -> list[Any]:
+    """Run the callables in a thread each, started together, and return what they return, in their order."""
+    barrier = threading.Barrier(len(requests))
+
+    def run(request: Callable[[], Any]) -> Any:
+        try:
+            barrier.wait(timeout=30)
+            return request()
+        finally:
+            connection.close()  # each thread has one of its own, and the test database could not be dropped
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return [future.result(timeout=60) for future in [pool.submit(run, request) for request in requests]]
 
 
 def shown(obj: Any) -> Any:

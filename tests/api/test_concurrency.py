@@ -1,32 +1,13 @@
 """Requests that meet: real threads, real connections, real locks. SQLite lets one writer in at a time anyway."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from django_pm.models import Comment, Membership, Project, Task
-from tests.api.support import new_task, send, shown
+from tests.api.support import at_once, new_task, send, shown
 from tests.factories import make_comment, make_member, make_project, make_task, make_user
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
-
-
-def at_once(*requests):
-    """Run the callables in a thread each, started together, and return what they return, in their order."""
-    barrier = threading.Barrier(len(requests))
-
-    def run(request):
-        try:
-            barrier.wait(timeout=10)
-            return request()
-        finally:
-            connection.close()  # each thread has one of its own, and the test database could not be dropped
-
-    with ThreadPoolExecutor(len(requests)) as pool:
-        return [future.result(timeout=30) for future in [pool.submit(run, request) for request in requests]]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rest_framework.renderers import JSONRenderer
 
 from django_pm import __version__
 from django_pm.api.base import BaseAPIView
+from django_pm.api.throttling import RequestThrottle
 
 
 def only_django_pm(endpoints: list[Any], **kwargs: Any) -> list[Any]:
@@ -29,6 +30,7 @@ class SchemaView(SpectacularAPIView):
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
+    throttle_classes = [RequestThrottle]
     renderer_classes = [OpenApiJsonRenderer, JSONRenderer, OpenApiYamlRenderer]
     custom_settings = {
         "TITLE": "django-pm",

@@ -33,7 +33,9 @@ class ProjectsField(serializers.ManyRelatedField):
         super().__init__(child_relation=key, allow_null=True, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[Project]:
-        if isinstance(data, list) and len(data) > MOST_PROJECTS:
+        if not isinstance(data, list):
+            self.fail("not_a_list", input_type=type(data).__name__)
+        if len(data) > MOST_PROJECTS:
             self.fail("max_length", max_length=MOST_PROJECTS)
         return list(super().to_internal_value(data))
 
