@@ -228,7 +228,10 @@ class Host:
         row = self.pick([row for row in self.memory if row is not None and row.pk is not None])
         if row and self.can_be_saved(row):
             deferred = row.get_deferred_fields()
-            if self.random.random() < 0.7:
+            if not type(row).objects.filter(pk=row.pk).exists():  # what is gone, Django only saves whole: anew
+                if not deferred:
+                    row.save()
+            elif self.random.random() < 0.7:
                 names = self.change(row)
                 row.save(update_fields=names if deferred or self.random.random() < 0.3 else None)
             else:
