@@ -1,4 +1,4 @@
-"""The example site as an ASGI application: `uvicorn config.asgi:application` and the like."""
+"""The example site as an ASGI application, live notifications included: `uvicorn config.asgi:application`."""
 
 import os
 
@@ -6,4 +6,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_asgi_application()
+http = get_asgi_application()  # sets Django up, which the next line needs
+
+from django_pm.realtime.asgi import with_notifications  # noqa: E402
+
+application = with_notifications(http)

@@ -92,6 +92,11 @@ def visible(user: Any, rows: Q_) -> Q_:
     return rows.filter(**{f"{model.project_lookup}__in": projects.values("pk")})
 
 
+def sees_all(user: Any) -> bool:
+    """Whether ``user`` sees every project that there is, and every one to come."""
+    return grant_of(user).project_ids is None and _is_unrestricted(policy().visible_projects(user))
+
+
 def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:
     """Whether the policy lets ``user`` do ``verb`` to ``obj`` (see ``Policy.may``), and the user's grant too."""
     grant = grant_of(user)

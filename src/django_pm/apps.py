@@ -1,5 +1,7 @@
 """The Django app: label ``django_pm``, installed by its dotted name."""
 
+from importlib.util import find_spec
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -15,3 +17,7 @@ class DjangoPMConfig(AppConfig):
         from django_pm.models import receivers
 
         receivers.connect()
+        if find_spec("channels"):
+            from django_pm.realtime import wake
+
+            wake.connect()

@@ -103,6 +103,10 @@ class AppSettings:
         "default",
         "The cache of `CACHES` that counts requests. Processes that are to count together must share it.",
     )
+    SOCKETS_PER_USER = Setting(
+        20,
+        "How many WebSockets one user may have open in one server process.",
+    )
     SUBSCRIBER_ATTEMPTS = Setting(
         5,
         "How often a subscriber may fail on one event before the event is parked and the rest goes on.",

@@ -30,12 +30,17 @@ class ApiTokenAuthentication(BaseAuthentication):
         if token is None or not getattr(token.user, "is_active", True):
             raise AuthenticationFailed(_("Invalid token."))
         token.note_use()
-        project_ids = None if token.every_project else frozenset(token.projects.values_list("pk", flat=True))
-        access.limit(token.user, access.Grant(read_only=token.scope == Scope.READ, project_ids=project_ids))
+        access.limit(token.user, grant_of_token(token))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return f'{SCHEME} realm="api"'
+
+
+def grant_of_token(token: ApiToken) -> access.Grant:
+    """What a token allows of what its user may do."""
+    project_ids = None if token.every_project else frozenset(token.projects.values_list("pk", flat=True))
+    return access.Grant(read_only=token.scope == Scope.READ, project_ids=project_ids)
 
 
 def bearer_of(request: Any) -> str | None:

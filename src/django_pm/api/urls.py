@@ -6,6 +6,7 @@ from django.urls import path
 
 from django_pm.api.feed import EventFeedView
 from django_pm.api.schema import SchemaView, docs, docs_asset
+from django_pm.api.tickets import TicketView
 from django_pm.api.tokens import ApiTokenViewSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 
@@ -31,6 +32,7 @@ urlpatterns = [
     path("comments/<str:id>/", CommentViewSet.as_view(DETAIL), name="comment-detail"),
     path("tokens/", ApiTokenViewSet.as_view(LIST), name="token-list"),
     path("tokens/<str:id>/", ApiTokenViewSet.as_view({"get": "retrieve", "delete": "destroy"}), name="token-detail"),
+    path("notifications/ticket/", TicketView.as_view(), name="ticket"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("docs/<str:name>", docs_asset, name="docs-asset"),

@@ -8,6 +8,7 @@ from django_pm.models.membership import Membership, Role
 from django_pm.models.project import AbstractProject, Project
 from django_pm.models.subscription import Cursor, ParkedEvent, Subscriber
 from django_pm.models.task import AbstractTask, Priority, Status, Task
+from django_pm.models.ticket import Ticket
 
 __all__ = [
     "AbstractComment",
@@ -28,4 +29,5 @@ __all__ = [
     "Status",
     "Subscriber",
     "Task",
+    "Ticket",
 ]

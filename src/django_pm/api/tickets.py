@@ -1,0 +1,30 @@
+"""``POST /notifications/ticket/``: a one-use ticket for a WebSocket, where cookies and headers do not reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_pm.api.base import BaseAPIView
+from django_pm.api.fields import InstantField
+from django_pm.models import ApiToken
+from django_pm.models.ticket import issue
+
+TICKET = inline_serializer("Ticket", {"ticket": serializers.CharField(), "expires_at": InstantField()})
+
+
+class TicketView(BaseAPIView):
+    """A ticket opens one socket at `/ws/notifications/?ticket=…` within 30 seconds, as whoever asked for it."""
+
+    @extend_schema(request=None, responses={201: TICKET}, operation_id="notifications_ticket_create")
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        token = request.auth if isinstance(request.auth, ApiToken) else None
+        session: Any = getattr(request, "session", None)
+        session_key = session.session_key or "" if request.auth is None and session is not None else ""
+        ticket, expires_at = issue(request.user, token=token, session_key=session_key)
+        body = {"ticket": ticket, "expires_at": InstantField().to_representation(expires_at)}
+        return Response(body, status=status.HTTP_201_CREATED)

@@ -1,0 +1,70 @@
+"""What a host mounts, in its ``asgi.py``::
+
+    from django_pm.realtime.asgi import with_notifications
+
+    application = with_notifications(get_asgi_application())
+
+The socket is at ``/ws/notifications/``. Who may connect is asked inside, so there is no way to mount it unprotected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter
+
+from django_pm.conf import app_settings
+from django_pm.realtime import protocol
+from django_pm.realtime.authentication import ForeignOrigin, identify
+from django_pm.realtime.connection import Connection
+from django_pm.realtime.hub import hub
+
+ASGIApplication = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+PATH = "/ws/notifications/"
+
+
+def with_notifications(http: Any, websocket: ASGIApplication | None = None) -> ASGIApplication:
+    """``http`` with the notifications beside it; other sockets go to ``websocket``, or are refused."""
+
+    async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path == PATH:
+            await notifications(scope, receive, send)
+        elif websocket is not None:
+            await websocket(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close"})
+
+    routed: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": sockets})
+    return routed
+
+
+async def notifications(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """One socket from handshake to end, as an ASGI application."""
+    if (await receive())["type"] != "websocket.connect":
+        return
+    here = hub()
+    try:
+        peer = await here.ask(identify, scope)
+    except ForeignOrigin:
+        await send({"type": "websocket.close", "code": 4403})  # not accepted: a 403 of the handshake
+        return
+    except Exception:
+        logger.exception("Nobody can be identified.")
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": protocol.CLOSE_TRY_LATER})
+        return
+    # Accepted even so: a browser shows a page nothing of a handshake that was refused.
+    await send({"type": "websocket.accept"})
+    if peer is None:
+        await send({"type": "websocket.close", "code": protocol.CLOSE_NOT_SIGNED_IN, "reason": "Not signed in."})
+    elif not here.admit(peer.credential.user_id, app_settings.SOCKETS_PER_USER):
+        await send({"type": "websocket.close", "code": protocol.CLOSE_TOO_MANY, "reason": "Too many sockets."})
+    else:
+        await Connection(peer, here, scope, receive, send).run()

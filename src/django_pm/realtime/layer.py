@@ -1,0 +1,51 @@
+"""The channel layer, as far as it is used: hints from process to process that something was committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+logger = logging.getLogger(__name__)
+
+GROUP = "django_pm.events"
+MOST_NAMED = 500
+"""More projects than this are not named one by one: whoever polls finds them."""
+
+REST_SECONDS = 5.0
+RENEWED_EVERY_SECONDS = 3600
+"""Membership of a group expires (after a day, by default); it is renewed long before."""
+
+
+def reaches_others() -> bool:
+    """Whether there is a layer that other processes hear."""
+    layer = get_channel_layer()
+    return layer is not None and not isinstance(layer, InMemoryChannelLayer)
+
+
+async def send(project_ids: Iterable[Any]) -> None:
+    """One message to the hubs of all processes."""
+    keys = list(project_ids)
+    if len(keys) <= MOST_NAMED:
+        layer: Any = get_channel_layer()
+        await layer.group_send(GROUP, {"type": "django_pm.wake", "projects": keys})
+
+
+async def listen(hear: Callable[[Iterable[Any]], None]) -> None:
+    """Call ``hear`` with the projects of every message, for ever; a layer that fails is tried again."""
+    layer: Any = get_channel_layer()
+    while True:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(GROUP, channel)
+            async with asyncio.timeout(RENEWED_EVERY_SECONDS):
+                while True:
+                    hear((await layer.receive(channel))["projects"])
+        except TimeoutError:
+            await layer.group_discard(GROUP, channel)
+        except Exception:
+            logger.warning("The channel layer is away; events arrive by polling.", exc_info=True)
+            await asyncio.sleep(REST_SECONDS)

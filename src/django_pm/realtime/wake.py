@@ -1,0 +1,73 @@
+"""Tells the hubs that something was committed: in this process directly, in others through the channel layer.
+
+Only ever a hint. The writer hands it to a thread and goes on at once, whatever state the layer's server is in; what
+cannot be sent in a moment is dropped, and the hubs find the events by looking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from django_pm.realtime import layer
+from django_pm.realtime.hub import wake_all
+from django_pm.signals import events_committed
+
+logger = logging.getLogger(__name__)
+
+SEND_SECONDS = 1.0
+REST_SECONDS = 5.0
+"""How long the layer is left alone after it failed."""
+
+
+class Publisher:
+    """A thread that sends hints through the channel layer; made anew in a process that was forked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: set[Any] = set()
+        self._woken = threading.Event()
+        self._process = 0
+
+    def publish(self, project_ids: Iterable[Any]) -> None:
+        """Have the hubs of other processes look; returns at once."""
+        with self._lock:
+            self._pending.update(project_ids)
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                threading.Thread(target=self._run, name="django-pm-wake", daemon=True).start()
+        self._woken.set()
+
+    def _run(self) -> None:
+        asyncio.run(self._send_for_ever())
+
+    async def _send_for_ever(self) -> None:
+        while True:
+            await asyncio.to_thread(self._woken.wait)
+            self._woken.clear()
+            with self._lock:
+                keys, self._pending = self._pending, set()
+            try:
+                await asyncio.wait_for(layer.send(keys), SEND_SECONDS)
+            except Exception:
+                logger.warning("The channel layer does not pass on wake-ups; events arrive by polling.", exc_info=True)
+                await asyncio.sleep(REST_SECONDS)
+
+
+_publisher = Publisher()
+
+
+def wake(sender: Any, project_ids: set[Any], **kwargs: Any) -> None:
+    """Receives ``events_committed``."""
+    wake_all(project_ids)
+    if layer.reaches_others():
+        _publisher.publish(project_ids)
+
+
+def connect() -> None:
+    """Called once, when the app is ready."""
+    events_committed.connect(wake, dispatch_uid="django_pm.realtime.wake")

@@ -1,0 +1,119 @@
+"""A real server on a real socket: uvicorn, in a thread of its own, over the database of the test."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from django.core.asgi import get_asgi_application
+from django.db import connections
+from django.test import Client
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from django_pm.realtime.asgi import with_notifications
+
+HOST = "127.0.0.1"
+PATIENCE = 15
+
+
+class Site:
+    """Where the server answers, and the sockets that tests open to it."""
+
+    def __init__(self, port):
+        self.port = port
+        self.origin = f"http://{HOST}:{port}"
+
+    @contextmanager
+    def socket(self, user=None, *, query="", origin="", headers=None):
+        """A socket, signed in by a session of `user` if one is given."""
+        headers = dict(headers or {})
+        if user is not None:
+            headers["Cookie"] = f"sessionid={session_of(user)}"
+        url = f"ws://{HOST}:{self.port}/ws/notifications/{query}"
+        with connect(url, origin=origin or self.origin, additional_headers=headers, open_timeout=PATIENCE) as websocket:
+            yield Socket(websocket)
+
+
+class Socket:
+    """What a client sees, frame by frame."""
+
+    def __init__(self, websocket):
+        self.websocket = websocket
+
+    def send(self, frame):
+        self.websocket.send(frame if isinstance(frame, (str, bytes)) else json.dumps(frame))
+
+    def frame(self, *kinds):
+        """The next frame; with `kinds`, the next of one of these, heartbeats passed over."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            frame = json.loads(self.websocket.recv(timeout=max(0.01, until - time.monotonic())))
+            if not kinds or frame["type"] in kinds:
+                return frame
+            assert frame["type"] == "heartbeat", (kinds, frame)
+
+    def frames(self, number):
+        """The next ones that are no heartbeats."""
+        found = []
+        while len(found) < number:
+            if (frame := self.frame())["type"] != "heartbeat":
+                found.append(frame)
+        return found
+
+    def events_until(self, done):
+        """Events as they come, until `done(event)`."""
+        found = []
+        while True:
+            frame = self.frame()
+            if "seq" in frame:
+                found.append(frame)
+                if done(frame):
+                    return found
+
+    def is_quiet(self, seconds=1.5):
+        """Whether nothing but heartbeats comes for a while, longer than the hub takes to look and to sweep."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                frame = json.loads(self.websocket.recv(timeout=max(0.01, until - time.monotonic())))
+            except TimeoutError:
+                return True
+            if frame["type"] != "heartbeat":
+                return False
+
+    def closed(self):
+        """The code that the server closes with."""
+        until = time.monotonic() + PATIENCE
+        try:
+            while True:
+                self.websocket.recv(timeout=max(0.01, until - time.monotonic()))
+        except ConnectionClosed as error:
+            return error.rcvd.code if error.rcvd else None
+
+
+def session_of(user):
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
+
+
+@pytest.fixture
+def site(transactional_db):
+    config = uvicorn.Config(
+        with_notifications(get_asgi_application()), host=HOST, port=0, log_level="warning", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until = time.monotonic() + PATIENCE
+    while not server.started:
+        assert time.monotonic() < until
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield Site(server.servers[0].sockets[0].getsockname()[1])
+    server.should_exit = True
+    thread.join(PATIENCE)
+    connections.close_all()

@@ -1,0 +1,108 @@
+"""Who may open a socket, how it ends, and what bad clients get."""
+
+import base64
+
+import pytest
+from django.contrib.sessions.models import Session
+from websockets.exceptions import InvalidStatus
+
+from django_pm.models.ticket import Ticket
+from tests.api.support import send
+from tests.factories import PASSWORD, login_name, make_task, make_token, make_user
+from tests.realtime.conftest import session_of
+
+pytestmark = pytest.mark.postgres
+
+
+class TestConnecting:
+    def test_nobody(self, site):
+        with site.socket() as socket:
+            assert socket.closed() == 4401
+
+    def test_a_session_needs_an_origin_of_ours(self, site, owner):
+        with pytest.raises(InvalidStatus) as refused, site.socket(owner, origin="https://evil.example"):
+            pass
+        assert refused.value.response.status_code == 403
+
+    @pytest.mark.parametrize("kind", ["token", "basic"])
+    def test_headers(self, site, owner, project, kind):
+        basic = base64.b64encode(f"{login_name('owner')}:{PASSWORD}".encode()).decode()
+        header = f"Bearer {make_token(owner).secret}" if kind == "token" else f"Basic {basic}"
+        with site.socket(headers={"Authorization": header}) as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+
+    def test_a_ticket_opens_one_socket(self, site, api, project):
+        ticket = send(api, "POST", "/notifications/ticket/").json()["ticket"]
+        with site.socket(query=f"?ticket={ticket}") as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+        with site.socket(query=f"?ticket={ticket}") as socket:
+            assert socket.closed() == 4401
+        assert not Ticket.objects.exists()
+
+    def test_so_many_for_one_user(self, site, owner, settings):
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "SOCKETS_PER_USER": 1}
+        with site.socket(owner) as first:
+            first.frame("welcome")
+            with site.socket(owner) as second:
+                assert second.closed() == 4429
+            with site.socket(make_user()) as other:
+                other.frame("welcome")
+
+
+class TestEnding:
+    """Nothing that is committed after somebody is signed out is told to them."""
+
+    def end_by(self, how, user, session, token):
+        if how == "logout":
+            Session.objects.filter(pk=session).delete()
+        elif how == "deactivation":
+            user.is_active = False
+            user.save()
+        elif how == "password":
+            user.set_password("another")
+            user.save()
+        else:
+            token.delete()
+
+    @pytest.mark.parametrize("how", ["logout", "deactivation", "password", "revocation"])
+    def test_nothing_more_is_sent(self, site, owner, project, how):
+        session, token = session_of(owner), make_token(owner)
+        header = {"Authorization": f"Bearer {token.secret}"} if how == "revocation" else {}
+        cookie = {} if header else {"Cookie": f"sessionid={session}"}
+        with site.socket(headers=header | cookie) as socket:
+            socket.frame("welcome")
+            self.end_by(how, owner, session, token)
+            make_task(project)
+            assert socket.closed() == 4401
+
+
+class TestFrames:
+    @pytest.fixture
+    def live(self, site, owner):
+        with site.socket(owner) as socket:
+            socket.frame("welcome")
+            yield socket
+
+    def test_ping(self, live):
+        live.send({"type": "ping"})
+        assert live.frame() == {"type": "pong"}
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "null", "[]", "5", '"ping"', "{}", '{"type": "x"}', '{"type": null}', "[" * 9000]
+    )
+    def test_what_cannot_be_used_is_told_and_harms_nothing(self, live, text):
+        live.send(text)
+        frame = live.frame()
+        assert (frame["type"], set(frame)) == ("error", {"type", "code", "detail"})
+        live.send({"type": "ping"})
+        assert live.frame() == {"type": "pong"}
+
+    @pytest.mark.parametrize(("frame", "code"), [(b"x", 1003), ("x" * 16_385, 1009), ("é" * 9000, 1009)])
+    def test_what_closes(self, live, frame, code):
+        live.send(frame)
+        assert live.closed() == code
+
+    def test_too_many(self, live):
+        for _ in range(30):
+            live.send({"type": "ping"})
+        assert live.closed() == 4429
