@@ -10,10 +10,12 @@ DUE = "2030-05-01T12:00:00Z"
 MOST_PAGES = 60
 
 
-def send(client: Any, method: str, path: str, body: Any = b"", content_type: str = "application/json") -> Any:
+def send(
+    client: Any, method: str, path: str, body: Any = b"", content_type: str = "application/json", **extra: Any
+) -> Any:
     """Send `body` as it is if it is bytes, else as JSON in pure ASCII: so NULs and lone surrogates travel escaped."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode("ascii")
-    return client.generic(method, path, raw, content_type=content_type)
+    return client.generic(method, path, raw, content_type=content_type, **extra)
 
 
 def shown(obj: Any) -> Any:
