@@ -73,6 +73,15 @@ def test_an_assignee_in_a_body(api, project, method):
         assert without_id(there, shown(user)) == without_id(nowhere, missing_key)
 
 
+def test_an_assignee_is_not_looked_up_beside_what_else_is_wrong(api, hidden):
+    """Whoever names a project that is none of theirs would otherwise learn from the errors who has an account."""
+    stranger, missing = make_user("stranger"), make_user("missing")
+    missing_key = shown(missing)
+    missing.delete()
+    for key in (shown(stranger), missing_key):
+        assert_refused(send(api, "POST", "/tasks/", new_task(hidden.task.project, assignee=key)), "project")
+
+
 def test_a_project_in_a_filter(api, hidden):
     there, nowhere = (api.get("/tasks/", {"project": key}) for key in (hidden.task.project.pk, MISSING))
     assert_refused(there, "project")

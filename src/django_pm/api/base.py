@@ -107,6 +107,16 @@ class BaseAPIView(APIView):
     def get_throttles(self) -> list[Any]:
         return [RequestThrottle(), *super().get_throttles()]
 
+    def perform_authentication(self, request: Request) -> None:
+        """Count whoever asks, signed in or not, before anybody is refused: guesses of credentials are limited too."""
+        try:
+            super().perform_authentication(request)
+        finally:
+            super().check_throttles(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Nothing more: DRF would count here, when those who are not signed in have been refused already."""
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method not in SAFE_METHODS and access.grant_of(request.user).read_only:

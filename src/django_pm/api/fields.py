@@ -121,9 +121,23 @@ class StrictPrimaryKeyField(serializers.PrimaryKeyRelatedField):
             self.fail("incorrect_type", data_type=type(data).__name__)
         rows = self.get_queryset()
         try:
-            return rows.get(pk=parse_key(rows.model, data))
+            return self.find(rows, parse_key(rows.model, data))
         except (ValueError, ObjectDoesNotExist):
             self.fail("does_not_exist", pk_value=data)
+
+    def find(self, rows: QuerySet[Any], key: Any) -> Any:
+        """What the field makes of a key; raises ``ObjectDoesNotExist`` where that is nothing."""
+        return rows.get(pk=key)
+
+
+class UnverifiedKeyField(StrictPrimaryKeyField):
+    """A primary key, checked for its form only: whose it may be is for the serializer to say.
+
+    Were it looked up here, the list of errors would tell whether there is such a row, whatever else is wrong.
+    """
+
+    def find(self, rows: QuerySet[Any], key: Any) -> Any:
+        return key
 
 
 class VisiblePrimaryKeyField(StrictPrimaryKeyField):

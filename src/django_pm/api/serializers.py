@@ -14,9 +14,9 @@ from django_pm.api.fields import (
     DueDateField,
     InstantField,
     MetadataField,
-    StrictPrimaryKeyField,
     StringField,
     TextField,
+    UnverifiedKeyField,
     UserField,
     VisiblePrimaryKeyField,
 )
@@ -83,7 +83,7 @@ class TaskSerializer(StrictModelSerializer):
     description = TextField(required=False, allow_blank=True)
     priority = serializers.ChoiceField(choices=Task._meta.get_field("priority").choices, required=False)
     due_date = DueDateField()
-    assignee = StrictPrimaryKeyField(queryset=get_user_model()._default_manager.all(), required=False, allow_null=True)
+    assignee = UnverifiedKeyField(queryset=get_user_model()._default_manager.all(), required=False, allow_null=True)
     metadata = MetadataField(required=False)
     comment_count = serializers.IntegerField(read_only=True)
     completed_at = InstantField(read_only=True, allow_null=True)
@@ -120,9 +120,7 @@ class TaskSerializer(StrictModelSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A task can only be given to somebody who can see it; a hidden and a missing user read the same."""
         task = self.instance
-        assignee = attrs["assignee"].pk if attrs.get("assignee") else None
-        if "assignee" not in attrs and task:
-            assignee = task.assignee_id
+        assignee = attrs.get("assignee", task.assignee_id if task else None)
         project = attrs["project"].pk if "project" in attrs else task.project_id
         # What was so before may stay: somebody may have left the project, and the task must remain editable.
         unchanged = task is not None and (assignee, project) == (task.assignee_id, task.project_id)
@@ -130,6 +128,8 @@ class TaskSerializer(StrictModelSerializer):
             field = self.fields["assignee"]
             message = field.error_messages["does_not_exist"].format(pk_value=assignee)
             raise serializers.ValidationError({"assignee": [message]})
+        if "assignee" in attrs:
+            attrs["assignee_id"] = attrs.pop("assignee")
         return attrs
 
 
