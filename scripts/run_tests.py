@@ -11,6 +11,7 @@ answer is named in the last line; with `PM_REQUIRE_SERVICES=1` it is a failure i
 
 import argparse
 import getpass
+import importlib.util
 import os
 import re
 import sqlite3
@@ -28,6 +29,9 @@ PYTEST_NO_TESTS = 5
 
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
 ONCE = ("tests/example", "tests/test_packaging.py", "tests/test_readme.py")
+
+# What tests a part that an extra brings, and the module that says whether it is here.
+EXTRAS = {"tests/realtime": "channels"}
 
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")
@@ -205,6 +209,7 @@ def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace,
         command += ["-m", expression]
     if not first:
         command += [f"--ignore={path}" for path in ONCE]
+    command += [f"--ignore={path}" for path in without_extras()]
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         command.append("--color=yes")
     command += options.pytest
@@ -212,6 +217,11 @@ def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace,
     started = time.monotonic()
     code, closing = follow(command, environment(run, found))
     return Outcome(label, code, closing, without, time.monotonic() - started)
+
+
+def without_extras() -> list[str]:
+    """The tests that cannot run here, because the extra that they are about is not installed."""
+    return [path for path, module in EXTRAS.items() if importlib.util.find_spec(module) is None]
 
 
 def summary(outcomes: Iterable[Outcome], missing: Iterable[str]) -> str:
