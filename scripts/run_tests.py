@@ -27,7 +27,7 @@ PROBE_SECONDS = 2
 PYTEST_NO_TESTS = 5
 
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
-ONCE = ("tests/example", "tests/test_packaging.py", "tests/test_readme.py")
+ONCE = ("tests/client", "tests/example", "tests/test_packaging.py", "tests/test_readme.py")
 
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")
