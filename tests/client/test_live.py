@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -251,10 +252,26 @@ def write(url: str, project: Project, number: int) -> None:
             pm.tasks.create(project=project, title=f"{n:03}", due_date=DUE)
 
 
+def impatient(kind: str, seconds: float = 30.0) -> Callable[[float], Any]:
+    """A sleep that fails after so long: a follower would wait for ever for an event that does not come."""
+    deadline = time.monotonic() + seconds
+
+    def sleep(pause: float) -> None:
+        assert time.monotonic() < deadline, "the event did not come"
+        time.sleep(pause)
+
+    async def asleep(pause: float) -> None:
+        assert time.monotonic() < deadline, "the event did not come"
+        await asyncio.sleep(pause)
+
+    return sleep if kind == "sync" else asleep
+
+
 def test_events_are_followed_while_others_write(ben, forgetful, site, project):
     """Two write, the follower reads on a network that fails again and again: each event once, in order."""
     writers = [threading.Thread(target=write, args=(site.url, project, 15)) for _ in range(2)]
     follower = forgetful(Network(shaky=True))
+    follower.options["sleep"] = impatient(follower.kind)
     for writer in writers:
         writer.start()
     try:
@@ -277,6 +294,7 @@ def test_a_restored_backup_resets_the_follower(ben, site, project):
     assert caught.value.reason == "epoch"
     assert caught.value.position == ben.do(lambda pm: pm.events.head(project))
     ben.do(lambda pm: pm.projects.update(project.id, name="After"))
+    ben.options["sleep"] = impatient(ben.kind)
     [event] = ben.do(lambda pm: pm.events.follow(project, since=caught.value.position), most=1)
     assert event.changes["name"] == ["Moon base", "After"]
 

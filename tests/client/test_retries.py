@@ -180,8 +180,9 @@ def test_what_never_arrived_leaves_no_doubt(asking, failure):
     assert len(got) == 3
 
 
-def test_a_deletion_that_went_through_is_recognised(asking):
-    handler, got = in_turn(LOST, refusal(404))
+@pytest.mark.parametrize("failure", [LOST, refusal(502), refusal(503), refusal(504)], ids=["lost", "502", "503", "504"])
+def test_a_deletion_that_went_through_is_recognised(asking, failure):
+    handler, got = in_turn(failure, refusal(404))
     assert asking(handler).do(lambda pm: pm.tasks.delete(1)) is None
     assert len(got) == 2
 
