@@ -344,6 +344,7 @@ def test_everything_public_is_there():
 
 def test_help_shows_the_method_as_it_is_written():
     with Client("https://site.example/") as pm:
+        assert type(pm.tasks).get.__doc__ == pm.tasks.get.__doc__ == "The task as it is now."
         assert pm.comments.create.__doc__.startswith("A new comment.")
         assert list(inspect.signature(pm.comments.create).parameters) == [
             "task",

@@ -50,7 +50,8 @@ class verb(Generic[P, T]):
     """A method that asks something and has an answer."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], Steps[T]]) -> None:
-        self.function = function
+        self.function = self.__wrapped__ = function
+        self.__doc__ = function.__doc__
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Self: ...
@@ -71,7 +72,8 @@ class listing(Generic[P, T]):
     """A method whose answers are iterated over, fetched as they are needed."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], Stream[T]]) -> None:
-        self.function = function
+        self.function = self.__wrapped__ = function
+        self.__doc__ = function.__doc__
 
     @overload
     def __get__(self, instance: None, owner: Any) -> Self: ...
