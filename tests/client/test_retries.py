@@ -12,6 +12,7 @@ from django_pm.client import (
     Invalid,
     KeyReused,
     NotFound,
+    PmError,
     Retry,
     ServerError,
     Throttled,
@@ -185,6 +186,30 @@ def test_a_deletion_that_went_through_is_recognised(asking, failure):
     handler, got = in_turn(failure, refusal(404))
     assert asking(handler).do(lambda pm: pm.tasks.delete(1)) is None
     assert len(got) == 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "perhaps"),
+    [
+        ([LOST, LOST], True),
+        ([LOST, REFUSED], True),
+        ([REFUSED, LOST], True),
+        ([REFUSED, REFUSED], False),
+        ([LOST, refusal(429)], True),
+        ([REFUSED, refusal(504)], True),
+        ([refusal(429), refusal(429)], False),
+        ([LOST, refusal(412)], False),
+    ],
+)
+def test_a_write_that_failed_says_whether_it_may_be_there(asking, failures, perhaps):
+    handler, _got = in_turn(*failures)
+    with pytest.raises(PmError) as caught:
+        asking(handler, retry={"attempts": 2}).do(lambda pm: pm.tasks.delete(1))
+    assert caught.value.perhaps_written is perhaps
+    handler, _got = in_turn(*failures)
+    with pytest.raises(PmError) as caught:
+        asking(handler, retry={"attempts": 2}).do(lambda pm: pm.tasks.get(1))
+    assert not caught.value.perhaps_written
 
 
 def test_a_deletion_of_what_is_not_there_is_refused(asking):

@@ -20,6 +20,9 @@ class PmError(Exception):
     and ``body`` its parsed JSON, None if it was none.
     """
 
+    perhaps_written = False
+    """An attempt of this write got no answer, and may have taken effect."""
+
     def __init__(self, method: str, path: str, status: int | None, detail: str, body: Any = None) -> None:
         super().__init__(method, path, status, detail, body)
         self.method = method
@@ -40,7 +43,7 @@ class PmError(Exception):
 
 
 class ConnectionFailed(PmError):
-    """No answer, in as many attempts as there was time for. A write may have taken effect."""
+    """No answer, in as many attempts as there was time for."""
 
 
 class UnexpectedAnswer(PmError):
@@ -98,14 +101,11 @@ class Reset(PmError):
 
 
 class Changed(PmError):
-    """412: somebody changed it since you read it; nothing was written, unless ``perhaps_written``.
+    """412: somebody changed it since you read it; ``get`` it again to see what it is now.
 
-    ``get`` it again to see what it is now.
+    Nothing was written, unless ``perhaps_written``: then the answer to an earlier attempt was lost, and the object
+    holds other values now than were sent. That attempt may have been applied, and changed by somebody since.
     """
-
-    perhaps_written = False
-    """The answer to an earlier attempt was lost, and the object holds other values now than were sent: that attempt
-    may have been applied, and changed by somebody since."""
 
 
 class KeyReused(PmError):

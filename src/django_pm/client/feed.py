@@ -115,7 +115,7 @@ class EventVerbs(Resource):
         params = query(since=since.seq, epoch=since.epoch or None, page_size=PAGE_SIZE, object=wanted)
         request = get(path_of("projects", project, "events"), params)
         outcome = yield from exchange(request, retry)
-        require(request, outcome.response, 200)
+        require(request, outcome, 200)
         data = content(request, outcome.response)
         epoch = str(data.get("epoch"))
         events: list[Event] = []
@@ -136,7 +136,7 @@ class EventVerbs(Resource):
         request = get(path_of("projects", project, "events"), query(since=0, page_size=1))
         outcome = yield from exchange(request, retry)
         if outcome.status != 410:  # that the beginning was pruned does not matter here, and it tells the head too
-            require(request, outcome.response, 200)
+            require(request, outcome, 200)
         data: Mapping[str, Any] = content(request, outcome.response)
         return Position(int(data["head"]), str(data["epoch"]))
 

@@ -126,14 +126,14 @@ class _Steps(Resource):
     def _fetched(self, kind: type[E], path: str, **told: Any) -> Steps[E]:
         request = get(path)
         outcome = yield from exchange(request, self._retry)
-        require(request, outcome.response, 200)
+        require(request, outcome, 200)
         return _told(kind, request, outcome, **told)
 
     def _made(self, kind: type[E], path: str, values: Any, key: str | None, **told: Any) -> Steps[E]:
         """A new object. With the same key, however often it is sent, it is made once."""
         request = send("POST", path, values, {KEY_HEADER: key or new_key()})
         outcome = yield from exchange(request, self._retry)
-        require(request, outcome.response, 201)
+        require(request, outcome, 201)
         return _told(kind, request, outcome, **told)
 
     def _changed(self, kind: type[E], path: str, seen: E | None, values: Mapping[str, Any], **told: Any) -> Steps[E]:
@@ -145,11 +145,8 @@ class _Steps(Resource):
             now = yield from self._fetched(kind, path, **told)
             if holds(now, values):
                 return now
-            error = error_of(request, outcome.response)
-            if isinstance(error, Changed):
-                error.perhaps_written = True
-            raise error
-        require(request, outcome.response, 200)
+            raise error_of(request, outcome)
+        require(request, outcome, 200)
         return _told(kind, request, outcome, **told)
 
     def _removed(self, kind: type[E], path: str, seen: E | None, **told: Any) -> Steps[None]:
@@ -158,7 +155,7 @@ class _Steps(Resource):
         outcome = yield from exchange(request, self._retry)
         if outcome.status == 404 and outcome.in_doubt:  # the attempt whose answer was lost has done it
             return
-        require(request, outcome.response, 204)
+        require(request, outcome, 204)
 
     def _edited(self, kind: type[E], path: str, change: Callable[[E], Any], **told: Any) -> Steps[E]:
         """Read, let ``change`` say what to write, write it if nobody has been quicker; else again."""
@@ -196,7 +193,7 @@ class _Steps(Resource):
         request = get(path, params)
         while True:
             outcome = yield from exchange(request, self._retry)
-            require(request, outcome.response, 200)
+            require(request, outcome, 200)
             page = content(request, outcome.response)
             yield Give([read(kind, request, row, **told) for row in page.get("results", ())])
             cursor = cursor_of(page.get("next"))
@@ -207,7 +204,7 @@ class _Steps(Resource):
     def _counted(self, path: str, params: Params) -> Steps[int]:
         request = get(path, (*params, *query(page_size=1, count=True)))
         outcome = yield from exchange(request, self._retry)
-        require(request, outcome.response, 200)
+        require(request, outcome, 200)
         return int(content(request, outcome.response)["count"])
 
 

@@ -120,7 +120,9 @@ def exchange(request: Request, retry: Retry) -> Steps[Outcome]:
                 cause = None if isinstance(error, httpx.LocalProtocolError) else error
                 told = f"{reason}: {cause}" if cause else reason
                 times = "" if attempt == 1 else f" (attempt {attempt})"
-                raise ConnectionFailed(request.method, request.shown, None, told + times) from cause
+                failure = ConnectionFailed(request.method, request.shown, None, told + times)
+                failure.perhaps_written = in_doubt and request.method != "GET"
+                raise failure from cause
         else:
             # A 409 to a POST means that the first attempt is still at work, or that somebody was quicker.
             busy = response.status_code in retries.PASSING or (response.status_code == 409 and request.method == "POST")
@@ -194,14 +196,14 @@ def plain(value: Any) -> Any:
 # Understanding
 
 
-def require(request: Request, response: httpx.Response, status: int) -> None:
+def require(request: Request, outcome: Outcome, status: int) -> None:
     """Raise what fits an answer that is not the one hoped for."""
-    if response.status_code != status:
-        raise error_of(request, response)
+    if outcome.status != status:
+        raise error_of(request, outcome)
 
 
-def error_of(request: Request, response: httpx.Response) -> PmError:
-    status = response.status_code
+def error_of(request: Request, outcome: Outcome) -> PmError:
+    response, status = outcome.response, outcome.status
     body = _json(response) if status >= 400 else None  # what succeeded otherwise than expected may hold a secret
     if body is None:
         kind = response.headers.get("Content-Type", "no content type").partition(";")[0]
@@ -212,6 +214,9 @@ def error_of(request: Request, response: httpx.Response) -> PmError:
     if status == 410 and not (isinstance(body, Mapping) and {"head", "epoch", "reason"} <= set(body)):
         error_class = NotFound  # gone, but no event feed that says where to go on
     error = error_class(request.method, request.shown, status, detail, body)
+    # What would not be deleted as it was seen is still there.
+    is_settled = request.method == "GET" or (request.method == "DELETE" and status == 412)
+    error.perhaps_written = not is_settled and (outcome.in_doubt or status in retries.GATEWAY)
     if isinstance(error, Throttled):
         error.retry_after = retries.retry_after(response)
     return error
