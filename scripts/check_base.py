@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 # These are tools of the suite itself, and so present wherever it runs.
-TOOLS = {"testing"}
+TOOLS = {"client", "testing"}
 
 
 def name_of(requirement: str) -> str:

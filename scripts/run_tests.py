@@ -28,7 +28,7 @@ PROBE_SECONDS = 2
 PYTEST_NO_TESTS = 5
 
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
-ONCE = ("tests/example", "tests/test_packaging.py", "tests/test_readme.py")
+ONCE = ("tests/client", "tests/example", "tests/test_packaging.py", "tests/test_readme.py")
 
 # What tests a part that an extra brings, and the module that says whether it is here.
 EXTRAS = {"tests/realtime": "channels"}

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 import time_machine
 from django.contrib.auth.models import Permission
+from django.db.models.signals import post_save
 from django.test import override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -32,6 +33,29 @@ class TestMaking:
         for read in (api.get(f"/tokens/{made.json()['id']}/"), api.get("/tokens/")):
             assert secret not in read.content.decode()
         assert as_token(secret).get("/projects/").status_code == 200
+
+    def test_the_secret_is_shown_of_a_limited_one_too(self, api, project):
+        secret = create(api, projects=[project.pk]).json()["secret"]
+        assert ids(as_token(secret).get("/projects/")) == [project.pk]
+
+    def test_the_secret_is_shown_where_a_site_listens_to_what_is_saved(self, api):
+        def listen(**_told):
+            pass
+
+        post_save.connect(listen)
+        try:
+            assert create(api).json()["secret"]
+        finally:
+            post_save.disconnect(listen)
+
+    def test_its_use_does_not_hold_up_who_revokes_it(self, api):
+        made = create(api)
+        as_token(made.json()["secret"]).get("/projects/")
+        read = api.get(f"/tokens/{made.json()['id']}/")
+        assert read.json()["last_used_at"]
+        assert read.headers["ETag"] != made.headers["ETag"]
+        revoked = api.delete(f"/tokens/{made.json()['id']}/", HTTP_IF_MATCH=made.headers["ETag"])
+        assert revoked.status_code == 204
 
     def test_only_a_digest_is_kept(self, api):
         secret = create(api).json()["secret"]

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from django_pm import access
@@ -79,6 +80,8 @@ class ApiTokenViewSet(ObjectViewSet):
     serializer_class = ApiTokenSerializer
     ordering_fields = {"created_at": "created_at"}
     default_ordering = "-created_at"
+    # The use of a token and the answer that told its secret are no changes of it: they hold up nobody who revokes it.
+    derived_fields = {"last_used_at": None, "secret": None}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if not app_settings.API_TOKENS:
@@ -103,3 +106,7 @@ class ApiTokenViewSet(ObjectViewSet):
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         serializer.save(user=self.request.user)
+
+    def written(self, serializer: BaseSerializer, code: int) -> Response:
+        """As it was made: a row read again, which others may have changed, would not know the secret."""
+        return self.represented(serializer.instance, code)

@@ -1,0 +1,195 @@
+"""What the API holds, as frozen dataclasses. Called by the rest of this room; imports nothing of it.
+
+Fields are only ever added to the API: those that this version does not know are kept in ``raw``, which is the JSON
+object as it came.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+Key = int | str
+"""A primary key: a number, or the text of a UUID where the site has such."""
+
+Status = Literal["pending", "in_progress", "completed"]
+Priority = Literal["none", "low", "medium", "high", "urgent"]
+Role = Literal["viewer", "member", "manager", "owner"]
+Scope = Literal["read", "write"]
+
+
+def instant(text: str | None) -> dt.datetime | None:
+    """The aware datetime that the API writes as ISO 8601."""
+    return None if text is None else dt.datetime.fromisoformat(text)
+
+
+# The JSON value of such a field is not yet its Python value: how it becomes that.
+INSTANT = {"parse": instant}
+OBJECT = {"parse": lambda data: ObjectRef(data["type"], data["id"])}
+ACTOR = {"parse": lambda data: data and Actor(data["id"], data["name"])}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiObject:
+    """What the API says about one thing."""
+
+    DERIVED: ClassVar[frozenset[str]] = frozenset()
+    """Fields that tell of other rows, such as counts: a change there is no change of this object."""
+
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The JSON object as it came."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], **told: Any) -> Self:
+        """What ``data`` says; ``told`` are fields known from elsewhere. Raises ``KeyError`` for what is missing."""
+        values: dict[str, Any] = {"raw": dict(data), **told}
+        for each in dataclasses.fields(cls):
+            if each.name in values:
+                continue
+            if each.name in data:
+                parse = each.metadata.get("parse")
+                values[each.name] = parse(data[each.name]) if parse else data[each.name]
+            elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+                raise KeyError(each.name)
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editable(ApiObject):
+    """What can be written, and carries the tag that it was read with."""
+
+    id: Key
+    etag: str | None = field(default=None, repr=False, compare=False)
+    """None for an object of a list: a list carries no tags."""
+
+    def same_row(self, other: Self) -> bool:
+        """Whether both tell the same of the row itself, counts of other rows left aside."""
+        return all(
+            getattr(self, each.name) == getattr(other, each.name)
+            for each in dataclasses.fields(self)
+            if each.compare and each.name not in self.DERIVED
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(Editable):
+    """What tasks belong to and people are members of."""
+
+    DERIVED = frozenset({"task_count", "completed_task_count"})
+
+    name: str
+    description: str
+    time_zone: str
+    created_by: Key | None
+    task_count: int
+    completed_task_count: int
+    metadata: dict[str, Any] = field(hash=False)
+    created_at: dt.datetime = field(metadata=INSTANT)
+    updated_at: dt.datetime = field(metadata=INSTANT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Editable):
+    """What is to be done, by whom, until when; ``completed_at`` follows ``status``."""
+
+    DERIVED = frozenset({"comment_count"})
+
+    project: Key
+    title: str
+    description: str
+    status: Status
+    priority: Priority
+    assignee: Key | None
+    created_by: Key | None
+    comment_count: int
+    metadata: dict[str, Any] = field(hash=False)
+    due_date: dt.datetime | None = field(metadata=INSTANT)
+    completed_at: dt.datetime | None = field(metadata=INSTANT)
+    created_at: dt.datetime = field(metadata=INSTANT)
+    updated_at: dt.datetime = field(metadata=INSTANT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comment(Editable):
+    """``author`` is display text; ``user`` is the account that wrote it."""
+
+    task: Key
+    author: str
+    user: Key | None
+    content: str
+    created_at: dt.datetime = field(metadata=INSTANT)
+    updated_at: dt.datetime = field(metadata=INSTANT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member(Editable):
+    """Somebody in a project. ``project`` is the key of the project that it was read from."""
+
+    project: Key
+    user: Key
+    role: Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token(Editable):
+    """A credential for scripts. ``secret`` is told once, by the answer to ``tokens.create``; no repr shows it."""
+
+    name: str
+    scope: Scope
+    beginning: str
+    projects: list[Key] | None = field(hash=False)
+    expires_at: dt.datetime | None = field(metadata=INSTANT)
+    created_at: dt.datetime = field(metadata=INSTANT)
+    last_used_at: dt.datetime | None = field(metadata=INSTANT)
+    secret: str | None = field(default=None, repr=False, compare=False)
+
+
+# Events
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the events of a project: behind number ``seq`` of the lineage ``epoch``. Keep it to go on later."""
+
+    seq: int
+    epoch: str
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """What an event happened to: ``type`` is project, member, task or comment."""
+
+    type: str
+    id: Key
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who did it, with the name as it was then."""
+
+    id: Key
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event(ApiObject):
+    """Something that happened in a project. ``id`` is the same for ever, everywhere; ``seq`` is the order."""
+
+    id: str
+    type: str
+    project: Key
+    seq: int
+    epoch: str
+    changes: dict[str, Any] = field(hash=False)
+    origin: str
+    object: ObjectRef = field(metadata=OBJECT)
+    actor: Actor | None = field(metadata=ACTOR)
+    at: dt.datetime = field(metadata=INSTANT)
+
+    @property
+    def position(self) -> Position:
+        """The place behind this event."""
+        return Position(self.seq, self.epoch)
