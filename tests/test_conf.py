@@ -29,6 +29,7 @@ DEFAULTS = {
     "THROTTLE_USER": "600/min",
     "THROTTLE_ANONYMOUS": "60/min",
     "THROTTLE_CACHE": "default",
+    "SOCKETS_PER_USER": 20,
     "SUBSCRIBER_ATTEMPTS": 5,
 }
 OTHERS = {
@@ -45,6 +46,7 @@ OTHERS = {
     "THROTTLE_USER": "1/s",
     "THROTTLE_ANONYMOUS": "",
     "THROTTLE_CACHE": "shared",
+    "SOCKETS_PER_USER": 8,
     "SUBSCRIBER_ATTEMPTS": 7,
 }
 

@@ -95,6 +95,7 @@ SLOTS = {
     "comment-detail": {"id": "comment"},
     "token-list": {},
     "token-detail": {"id": "token"},
+    "ticket": {},
     "schema": {},
     "docs": {},
     "docs-asset": {"name": "asset"},
@@ -131,6 +132,7 @@ token-list      GET                  200       200     200     200      200
 token-list      POST                 201       201     201     201      201
 token-detail    GET                  404       200     200     200      200
 token-detail    DELETE               404       204     204     204      204
+ticket          POST                 201       201     201     201      201
 """
 
 
