@@ -21,12 +21,13 @@ DEMO := $(SITE) PM_DEMO=1 DJANGO_RUNSERVER_HIDE_WARNING=true
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset test lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset test openapi lint clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
 	@echo "make demo-reset   the same, with the sample data fresh; what was changed in the demo is gone"
 	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
+	@echo "make openapi      write docs/openapi.json, the OpenAPI document, anew after a change of the API"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
@@ -53,6 +54,9 @@ port-is-free: $(BIN)/python
 
 test: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/run_tests.py $(ARGS)
+
+openapi: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/write_openapi.py
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from django_pm.api.pagination import page_size, whole_number
 from django_pm.api.parsers import is_storable
 from django_pm.event_types import EVENT_TYPES
 from django_pm.events.feed import MODELS, as_json, read
-from django_pm.exceptions import StreamReset
+from django_pm.exceptions import RESET_REASONS, StreamReset
 from django_pm.models import Project
 
 KEY = {"type": ["integer", "string"]}
@@ -71,7 +71,7 @@ RESET = inline_serializer(
     "EventReset",
     {
         "detail": serializers.CharField(),
-        "reason": serializers.ChoiceField(choices=["epoch", "ahead", "trimmed"]),
+        "reason": serializers.ChoiceField(choices=RESET_REASONS),
         "head": serializers.IntegerField(),
         "epoch": serializers.CharField(),
     },

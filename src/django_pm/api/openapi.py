@@ -43,6 +43,7 @@ OF_ACTION = {
 }
 
 ETAG = {
+    "required": True,
     "schema": {"type": "string"},
     "description": "Names this state of the object, for `If-Match` and `If-None-Match`.",
 }
@@ -78,6 +79,13 @@ class ApiSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         return PARAMETERS.get(self.action, [])
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """What a serializer answers with is always whole; what its fields require is only what one must send."""
+        schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "response":
+            schema["required"] = sorted(schema["properties"])
+        return schema
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args)
