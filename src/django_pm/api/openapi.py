@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
 
 from django_pm.api.idempotency import KEY_MAX_LENGTH, REPLAYED
+from django_pm.models import Project, Task
 
 ERROR = {
     "type": "object",
@@ -65,6 +66,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="A word of your own for this request. Sent again within 24 hours, it makes nothing twice.",
 )
+PARENTS: dict[str, Any] = {"project_id": Project, "task_id": Task}
 PARAMETERS = {
     "create": [IDEMPOTENCY_KEY],
     "retrieve": [IF_NONE_MATCH],
@@ -79,6 +81,15 @@ class ApiSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         return PARAMETERS.get(self.action, [])
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
+        """The keys in the path with the type that they have in a body: one may be put into the other as it is."""
+        parameters: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        for parameter in parameters:
+            model = PARENTS.get(parameter["name"]) or self.view.queryset.model
+            schema = self._map_model_field(model._meta.pk, direction=None)
+            parameter["schema"] = {word: schema[word] for word in ("type", "format") if word in schema}
+        return parameters
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         """What a serializer answers with is always whole; what its fields require is only what one must send."""
