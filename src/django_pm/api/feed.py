@@ -22,6 +22,7 @@ from django_pm.events.feed import MODELS, as_json, read
 from django_pm.exceptions import RESET_REASONS, StreamReset
 from django_pm.models import Project
 
+COUNT = {"type": "integer", "minimum": 0}
 KEY = {"type": ["integer", "string"]}
 
 
@@ -86,10 +87,10 @@ class EventFeedSchema(ApiSchema):
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         return [
-            OpenApiParameter("since", OpenApiTypes.INT, description="Only events numbered above this; 0 is the start."),
+            OpenApiParameter("since", COUNT, description="Only events numbered above this; 0 is the start."),
             OpenApiParameter("epoch", OpenApiTypes.STR, description="The epoch that `since` is from."),
             OpenApiParameter("object", OpenApiTypes.STR, description="Only events of one object, such as `task:5`."),
-            OpenApiParameter("page_size", OpenApiTypes.INT, description="50 by default, at most 200."),
+            OpenApiParameter("page_size", {**COUNT, "minimum": 1}, description="50 by default, at most 200."),
         ]
 
     def get_response_serializers(self) -> dict[int, Any]:

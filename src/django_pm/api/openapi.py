@@ -36,7 +36,7 @@ REFUSALS = {
 EVERYWHERE = {401, 403, 406, 429}
 OF_ACTION = {
     "list": {400},
-    "create": {400, 409, 413, 415, 422},
+    "create": {400, 404, 409, 413, 415, 422},  # 404: what this key once made, or what it belongs to, is gone
     "retrieve": {412},
     "update": {400, 409, 412, 413, 415},
     "partial_update": {400, 409, 412, 413, 415},
@@ -85,8 +85,9 @@ class ApiSchema(AutoSchema):
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         """The keys in the path with the type that they have in a body: one may be put into the other as it is."""
         parameters: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        view: Any = self.view
         for parameter in parameters:
-            model = PARENTS.get(parameter["name"]) or self.view.queryset.model
+            model = PARENTS.get(parameter["name"]) or view.queryset.model
             schema = self._map_model_field(model._meta.pk, direction=None)
             parameter["schema"] = {word: schema[word] for word in ("type", "format") if word in schema}
         return parameters
