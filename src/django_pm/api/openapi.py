@@ -48,6 +48,7 @@ ETAG = {
     "schema": {"type": "string"},
     "description": "Names this state of the object, for `If-Match` and `If-None-Match`.",
 }
+RETRY_AFTER = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds to wait."}
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
@@ -85,18 +86,19 @@ class ApiSchema(AutoSchema):
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         """The keys in the path with the type that they have in a body: one may be put into the other as it is."""
         parameters: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
-        view: Any = self.view
+        own = getattr(getattr(self.view, "queryset", None), "model", None)  # a host's view may have none
+        models = {**PARENTS, "id": own} if own else PARENTS
         for parameter in parameters:
-            model = PARENTS.get(parameter["name"]) or view.queryset.model
-            schema = self._map_model_field(model._meta.pk, direction=None)
-            parameter["schema"] = {word: schema[word] for word in ("type", "format") if word in schema}
+            if parameter["name"] in models:
+                schema = self._map_model_field(models[parameter["name"]]._meta.pk, direction=None)
+                parameter["schema"] = {word: schema[word] for word in ("type", "format") if word in schema}
         return parameters
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         """What a serializer answers with is always whole; what its fields require is only what one must send."""
         schema = super()._map_basic_serializer(serializer, direction)
         if direction == "response":
-            schema["required"] = sorted(schema["properties"])
+            schema["required"] = sorted(schema.get("properties", {}))
         return schema
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:
@@ -130,6 +132,8 @@ class ApiSchema(AutoSchema):
         error = ResolvedComponent("Error", ResolvedComponent.SCHEMA, ERROR, object="Error")
         self.registry.register_on_missing(error)
         answer = {"description": REFUSALS[code], "content": {"application/json": {"schema": error.ref}}}
+        if code == status.HTTP_429_TOO_MANY_REQUESTS:
+            answer["headers"] = {"Retry-After": RETRY_AFTER}
         name = HTTPStatus(code).phrase.title().replace(" ", "")
         component = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, object=name)
         self.registry.register_on_missing(component)
