@@ -6,9 +6,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from django import urls
+from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from django_pm.api.base import BaseAPIView
 from tests.api.support import new_task, send, shown
 from tests.factories import make_comment, make_member, make_task, make_token, make_user
 
@@ -69,6 +72,21 @@ class TestTheDocument:
             document["components"]["schemas"]
         )
         assert not [name for name in document["components"]["schemas"] if name.endswith("Enum")]
+
+    def test_types_keys_as_they_stand_in_a_body(self, document):
+        [key] = [p for p in document["paths"]["/tasks/{id}/"]["get"]["parameters"] if p["in"] == "path"]
+        assert key["schema"] == {"type": document["components"]["schemas"]["Task"]["properties"]["id"]["type"]}
+
+    def test_leaves_the_path_of_a_hosts_view_alone(self):
+        class Printout(BaseAPIView):
+            def get(self, request, **keys):
+                """Without a queryset, and with a key of the host's own."""
+
+        patterns = [urls.path("projects/<str:project_id>/<slug:sheet>/<str:id>/", Printout.as_view())]
+        document = SchemaGenerator(patterns=patterns).get_schema(public=True)
+        [item] = document["paths"].values()
+        types = {p["name"]: p["schema"]["type"] for p in item["get"]["parameters"]}
+        assert types == {"project_id": "integer", "sheet": "string", "id": "string"}
 
     def test_keeps_to_the_words_of_its_version(self, document):
         """`nullable` was dropped in 3.1: a reader of 3.1 takes such a field for one that is never null."""
