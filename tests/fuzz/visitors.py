@@ -97,6 +97,16 @@ class Content:
         kind, name = re.fullmatch(r"/(\w+)/\{(\w+)\}/.*", template).groups()
         return {name: chance.choice(getattr(self, kind))}
 
+    def forget(self, template: str, keys: dict[str, Any]) -> None:
+        """Take note that what `template` with `keys` is the path of has been deleted."""
+        kind = template.strip("/").split("/")[-2]
+        left: list[Any] = getattr(self, kind)
+        gone = (keys["project_id"], keys["id"]) if kind == "members" else keys["id"]
+        if gone in left:
+            left.remove(gone)
+        if kind in {"projects", "members"} or not left:  # and with it more, or the right to see more
+            self.refresh()
+
     def word_for(self, name: str, chance: random.Random) -> Any:
         """A value for the parameter or field `name` that means something on this site; None if any would do."""
         project, user = chance.choice(self.projects), chance.choice(self.users)
