@@ -29,6 +29,9 @@ PYTEST_NO_TESTS = 5
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
 ONCE = ("tests/client", "tests/example", "tests/test_packaging.py", "tests/test_readme.py")
 
+# What has a dependency group and a command of its own (`make fuzz`): only where it is named.
+APART = "tests/fuzz"
+
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -205,6 +208,8 @@ def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace,
         command += ["-m", expression]
     if not first:
         command += [f"--ignore={path}" for path in ONCE]
+    if not any(argument.startswith(APART) for argument in options.pytest):
+        command.append(f"--ignore={APART}")
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         command.append("--color=yes")
     command += options.pytest
