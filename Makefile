@@ -21,12 +21,14 @@ DEMO := $(SITE) PM_DEMO=1 DJANGO_RUNSERVER_HIDE_WARNING=true
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset test lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset test fuzz openapi lint clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
 	@echo "make demo-reset   the same, with the sample data fresh; what was changed in the demo is gone"
 	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
+	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
+	@echo "make openapi      write docs/openapi.json, the OpenAPI document, anew after a change of the API"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
@@ -53,6 +55,13 @@ port-is-free: $(BIN)/python
 
 test: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/run_tests.py $(ARGS)
+
+# The example site has users of its own, so once on each database is enough. -rP shows how many requests it were.
+fuzz: $(VENV)/.stamp-fuzz
+	@$(BIN)/python scripts/run_tests.py --user-model auth.User tests/fuzz -rP $(ARGS)
+
+openapi: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/write_openapi.py
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .

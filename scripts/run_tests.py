@@ -30,8 +30,14 @@ PYTEST_NO_TESTS = 5
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
 ONCE = ("tests/client", "tests/example", "tests/test_packaging.py", "tests/test_readme.py")
 
+# What takes long and asks nothing of the user model: once on each database.
+ONCE_ON_EACH_DATABASE = ("tests/api/test_permission_walk.py", "tests/realtime")
+
 # What tests a part that an extra brings, and the module that says whether it is here.
 EXTRAS = {"tests/realtime": "channels"}
+
+# What has a dependency group and a command of its own (`make fuzz`): only where it is named.
+APART = "tests/fuzz"
 
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")
@@ -200,16 +206,24 @@ def follow(command: list[str], env: dict[str, str]) -> tuple[int, str]:
     return process.returncode, closing
 
 
-def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace, first: bool) -> Outcome:
+def left_out(run: Run, before: list[Run], named: list[str]) -> list[str]:
+    """The paths that this run need not look at, `before` having been made, or cannot; `named` are pytest's arguments."""
+    paths = list(ONCE) if before else []
+    if run.database in [other.database for other in before]:
+        paths += ONCE_ON_EACH_DATABASE
+    if not any(argument.startswith(APART) for argument in named):
+        paths.append(APART)
+    return paths + without_extras()
+
+
+def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace, ignored: list[str]) -> Outcome:
     label = label_of(run, found)
     without = markers_left_out(run, found)
     expression = " and ".join([*([f"({options.markers})"] if options.markers else []), *(f"not {m}" for m in without)])
     command = [sys.executable, "-m", "pytest", "-n", str(options.workers)]
     if expression:
         command += ["-m", expression]
-    if not first:
-        command += [f"--ignore={path}" for path in ONCE]
-    command += [f"--ignore={path}" for path in without_extras()]
+    command += [f"--ignore={path}" for path in ignored]
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         command.append("--color=yes")
     command += options.pytest
@@ -275,9 +289,12 @@ def main(arguments: list[str]) -> int:
     missing += [f"{label_of(run, found)} not asked for" for run in RUNS if run not in chosen]
 
     outcomes: list[Outcome] = []
+    made: list[Run] = []
     for run in chosen:
         if run.database is None or found[run.database].url:
-            outcomes.append(run_once(run, found, options, first=not outcomes))
+            outcomes.append(run_once(run, found, options, left_out(run, made, options.pytest)))
+            made.append(run)
+    missing += [f"{path} (its extra is not installed)" for path in without_extras()]
 
     say("")
     for outcome in outcomes:

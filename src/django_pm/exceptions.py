@@ -21,6 +21,9 @@ class AlreadyMember(Conflict):
     """The user already has a role in this project; change it instead of adding another."""
 
 
+RESET_REASONS = ("epoch", "ahead", "trimmed")
+
+
 class StreamReset(DjangoPMError):
     """The events since that number cannot be told. Fetch the project afresh, then follow from ``head``.
 

@@ -83,14 +83,15 @@ class Browser:
 class Site:
     """One data folder, and the commands and the server that work on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
+        self.variables = variables
         self.url = ""
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The environment of a demo; nothing of this process's own configuration gets in."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SYSTEMROOT") if name in os.environ}
-        return kept | {"PM_DATA_DIR": str(self.folder), "PM_DEMO": "1", "PYTHONUTF8": "1"} | variables
+        return kept | {"PM_DATA_DIR": str(self.folder), "PM_DEMO": "1", "PYTHONUTF8": "1"} | self.variables | variables
 
     def manage(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run one management command to its end."""
@@ -110,14 +111,20 @@ class Site:
         return done.stdout
 
     @contextlib.contextmanager
-    def served(self) -> Iterator[None]:
-        """Serve the site on a free port until the block ends."""
+    def served(self, *command: str) -> Iterator[None]:
+        """Serve the site on a free port until the block ends.
+
+        As a demo is, unless by `command`, which gets the port as its last argument.
+        """
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         log = self.folder / "server.log"
         with log.open("w") as output:
             server = subprocess.Popen(
-                [sys.executable, str(MANAGE), "runserver", "--noreload", f"127.0.0.1:{port}"],
+                [*command, str(port)]
+                if command
+                else [sys.executable, str(MANAGE), "runserver", "--noreload", str(port)],
+                cwd=MANAGE.parent,
                 env=self.environment(),
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -19,9 +19,10 @@ from django_pm.api.pagination import page_size, whole_number
 from django_pm.api.parsers import is_storable
 from django_pm.event_types import EVENT_TYPES
 from django_pm.events.feed import MODELS, as_json, read
-from django_pm.exceptions import StreamReset
+from django_pm.exceptions import RESET_REASONS, StreamReset
 from django_pm.models import Project
 
+COUNT = {"type": "integer", "minimum": 0}
 KEY = {"type": ["integer", "string"]}
 
 
@@ -71,7 +72,7 @@ RESET = inline_serializer(
     "EventReset",
     {
         "detail": serializers.CharField(),
-        "reason": serializers.ChoiceField(choices=["epoch", "ahead", "trimmed"]),
+        "reason": serializers.ChoiceField(choices=RESET_REASONS),
         "head": serializers.IntegerField(),
         "epoch": serializers.CharField(),
     },
@@ -86,10 +87,10 @@ class EventFeedSchema(ApiSchema):
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         return [
-            OpenApiParameter("since", OpenApiTypes.INT, description="Only events numbered above this; 0 is the start."),
+            OpenApiParameter("since", COUNT, description="Only events numbered above this; 0 is the start."),
             OpenApiParameter("epoch", OpenApiTypes.STR, description="The epoch that `since` is from."),
             OpenApiParameter("object", OpenApiTypes.STR, description="Only events of one object, such as `task:5`."),
-            OpenApiParameter("page_size", OpenApiTypes.INT, description="50 by default, at most 200."),
+            OpenApiParameter("page_size", {**COUNT, "minimum": 1}, description="50 by default, at most 200."),
         ]
 
     def get_response_serializers(self) -> dict[int, Any]:

@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -23,6 +22,7 @@ from django_pm.models import Priority, Project, Status, Task
 
 SEARCH_MAX_LENGTH = 200
 SEARCH_MAX_WORDS = 10
+INSTANT = {"type": "string", "format": "date-time"}
 
 
 class _InstantFormField(forms.CharField):
@@ -83,7 +83,6 @@ class InstantFilter(django_filters.Filter):
     field_class = _InstantFormField
 
 
-@extend_schema_field(OpenApiTypes.BOOL)
 class FlagFilter(django_filters.Filter):
     field_class = _FlagFormField
 
@@ -108,6 +107,14 @@ class SearchFilter(django_filters.CharFilter):
         return qs
 
 
+def _in_document(schema: dict[str, Any], a_filter: django_filters.Filter) -> django_filters.Filter:
+    """``a_filter``, told in the OpenAPI document as ``schema`` and in its own words."""
+    described: django_filters.Filter = extend_schema_field({**schema, "description": a_filter.extra["help_text"]})(
+        a_filter
+    )
+    return described
+
+
 def _visible_projects(request: Any) -> QuerySet[Project]:
     return Project.objects.none() if request is None else visible(request.user, Project.objects.all())
 
@@ -123,16 +130,26 @@ class ProjectFilterSet(django_filters.FilterSet):
 class TaskFilterSet(django_filters.FilterSet):
     project = KeyChoiceFilter(queryset=_visible_projects)
     # Not `distinct`, which is this filter's default: a column of the row itself repeats no row, and no index sorts it.
-    status = django_filters.MultipleChoiceFilter(
-        choices=Status.choices, distinct=False, help_text=_("Repeat for several.")
+    status = _in_document(
+        {"$ref": "#/components/schemas/Status"},
+        django_filters.MultipleChoiceFilter(choices=Status.choices, distinct=False, help_text=_("Repeat for several.")),
     )
-    priority = django_filters.MultipleChoiceFilter(
-        choices=Priority.choices, distinct=False, help_text=_("Repeat for several.")
+    priority = _in_document(
+        {"$ref": "#/components/schemas/Priority"},
+        django_filters.MultipleChoiceFilter(
+            choices=Priority.choices, distinct=False, help_text=_("Repeat for several.")
+        ),
     )
     assignee = UserKeyFilter(help_text=_("The primary key of a user."))
-    due_before = InstantFilter(field_name="due_date", lookup_expr="lt")
-    due_after = InstantFilter(field_name="due_date", lookup_expr="gte")
-    overdue = FlagFilter(method="filter_overdue", help_text=_("Past due and not completed."))
+    due_before = _in_document(
+        INSTANT, InstantFilter(field_name="due_date", lookup_expr="lt", help_text=_("Due before this instant."))
+    )
+    due_after = _in_document(
+        INSTANT, InstantFilter(field_name="due_date", lookup_expr="gte", help_text=_("Due at this instant or later."))
+    )
+    overdue = _in_document(
+        {"type": "boolean"}, FlagFilter(method="filter_overdue", help_text=_("Past due and not completed."))
+    )
     search = SearchFilter("title", "description", help_text=_("Every word must occur in title or description."))
 
     class Meta:

@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
 
 from django_pm.api.idempotency import KEY_MAX_LENGTH, REPLAYED
+from django_pm.models import Project, Task
 
 ERROR = {
     "type": "object",
@@ -35,7 +36,7 @@ REFUSALS = {
 EVERYWHERE = {401, 403, 406, 429}
 OF_ACTION = {
     "list": {400},
-    "create": {400, 409, 413, 415, 422},
+    "create": {400, 404, 409, 413, 415, 422},  # 404: what this key once made, or what it belongs to, is gone
     "retrieve": {412},
     "update": {400, 409, 412, 413, 415},
     "partial_update": {400, 409, 412, 413, 415},
@@ -43,9 +44,11 @@ OF_ACTION = {
 }
 
 ETAG = {
+    "required": True,
     "schema": {"type": "string"},
     "description": "Names this state of the object, for `If-Match` and `If-None-Match`.",
 }
+RETRY_AFTER = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds to wait."}
 IF_MATCH = OpenApiParameter(
     "If-Match",
     OpenApiTypes.STR,
@@ -64,6 +67,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="A word of your own for this request. Sent again within 24 hours, it makes nothing twice.",
 )
+PARENTS: dict[str, Any] = {"project_id": Project, "task_id": Task}
 PARAMETERS = {
     "create": [IDEMPOTENCY_KEY],
     "retrieve": [IF_NONE_MATCH],
@@ -78,6 +82,24 @@ class ApiSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         return PARAMETERS.get(self.action, [])
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
+        """The keys in the path with the type that they have in a body: one may be put into the other as it is."""
+        parameters: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        own = getattr(getattr(self.view, "queryset", None), "model", None)  # a host's view may have none
+        models = {**PARENTS, "id": own} if own else PARENTS
+        for parameter in parameters:
+            if parameter["name"] in models:
+                schema = self._map_model_field(models[parameter["name"]]._meta.pk, direction=None)
+                parameter["schema"] = {word: schema[word] for word in ("type", "format") if word in schema}
+        return parameters
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        """What a serializer answers with is always whole; what its fields require is only what one must send."""
+        schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "response":
+            schema["required"] = sorted(schema.get("properties", {}))
+        return schema
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args)
@@ -110,6 +132,8 @@ class ApiSchema(AutoSchema):
         error = ResolvedComponent("Error", ResolvedComponent.SCHEMA, ERROR, object="Error")
         self.registry.register_on_missing(error)
         answer = {"description": REFUSALS[code], "content": {"application/json": {"schema": error.ref}}}
+        if code == status.HTTP_429_TOO_MANY_REQUESTS:
+            answer["headers"] = {"Retry-After": RETRY_AFTER}
         name = HTTPStatus(code).phrase.title().replace(" ", "")
         component = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, object=name)
         self.registry.register_on_missing(component)

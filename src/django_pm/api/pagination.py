@@ -249,11 +249,19 @@ class KeysetPagination(BasePagination):
                 f"Rows per page, {PAGE_SIZE} by default; more than {MAX_PAGE_SIZE} means {MAX_PAGE_SIZE}.",
                 {"type": "integer", "minimum": 1},
             ),
-            _parameter("count", "Adds `count`, the number of all rows.", {"type": "string", "enum": ["true", "false"]}),
+            _parameter("count", "Adds `count`, the number of all rows.", {"type": "boolean"}),
             _parameter(
                 "ordering",
                 "Column to order by, `-` in front to descend; empty values come last.",
-                {"type": "string", "enum": names, "default": view.default_ordering},
+                {
+                    "type": "string",
+                    "enum": names,
+                    "default": view.default_ordering,
+                    # What generators call them, which cannot use a sign in a name.
+                    "x-enum-varnames": [
+                        name.lstrip("-").upper() + ("_DESCENDING" if name.startswith("-") else "") for name in names
+                    ],
+                },
             ),
         ]
 

@@ -44,6 +44,8 @@ class SchemaView(SpectacularAPIView):
             "Priority": "django_pm.models.Priority",
             "Role": "django_pm.models.Role",
             "Scope": "django_pm.models.Scope",
+            "EventType": "django_pm.event_types.EVENT_TYPES",
+            "ResetReason": "django_pm.exceptions.RESET_REASONS",
         },
         "COMPONENT_SPLIT_REQUEST": True,
         "SCHEMA_PATH_PREFIX": "",

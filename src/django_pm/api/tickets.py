@@ -4,23 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_pm.api.base import BaseAPIView
 from django_pm.api.fields import InstantField
+from django_pm.api.openapi import ApiSchema
 from django_pm.models import ApiToken
 from django_pm.models.ticket import issue
 
 TICKET = inline_serializer("Ticket", {"ticket": serializers.CharField(), "expires_at": InstantField()})
 
 
+class TicketSchema(ApiSchema):
+    """How the ticket stands in the OpenAPI document."""
+
+    def get_operation_id(self) -> str:
+        return "notifications_ticket_create"
+
+    def get_request_serializer(self) -> None:
+        """Nothing is to be sent."""
+
+    def get_response_serializers(self) -> dict[int, Any]:
+        return {status.HTTP_201_CREATED: TICKET}
+
+
 class TicketView(BaseAPIView):
     """A ticket opens one socket at `/ws/notifications/?ticket=…` within 30 seconds, as whoever asked for it."""
 
-    @extend_schema(request=None, responses={201: TICKET}, operation_id="notifications_ticket_create")
+    schema = TicketSchema()
+
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         token = request.auth if isinstance(request.auth, ApiToken) else None
         session: Any = getattr(request, "session", None)
