@@ -207,7 +207,7 @@ def follow(command: list[str], env: dict[str, str]) -> tuple[int, str]:
 
 
 def left_out(run: Run, before: list[Run], named: list[str]) -> list[str]:
-    """The paths that this run need not look at, `before` having been made, or cannot; `named` are pytest's arguments."""
+    """The paths that a run need not look at, `before` having been made, or cannot; `named` are pytest's arguments."""
     paths = list(ONCE) if before else []
     if run.database in [other.database for other in before]:
         paths += ONCE_ON_EACH_DATABASE

@@ -1,4 +1,7 @@
-"""The channel layer, as far as it is used: hints from process to process that something was committed."""
+"""The channel layer, as far as it is used: hints from process to process that something was committed.
+
+Channels is imported where it is needed: a process that only serves HTTP, on a site without a layer, does without it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
@@ -22,21 +25,23 @@ RENEWED_EVERY_SECONDS = 3600
 
 def reaches_others() -> bool:
     """Whether there is a layer that other processes hear."""
-    layer = get_channel_layer()
-    return layer is not None and not isinstance(layer, InMemoryChannelLayer)
+    if not getattr(settings, "CHANNEL_LAYERS", None):
+        return False
+    from channels.layers import InMemoryChannelLayer
+
+    return not isinstance(_layer(), (InMemoryChannelLayer, type(None)))
 
 
 async def send(project_ids: Iterable[Any]) -> None:
     """One message to the hubs of all processes."""
     keys = list(project_ids)
     if len(keys) <= MOST_NAMED:
-        layer: Any = get_channel_layer()
-        await layer.group_send(GROUP, {"type": "django_pm.wake", "projects": keys})
+        await _layer().group_send(GROUP, {"type": "django_pm.wake", "projects": keys})
 
 
 async def listen(hear: Callable[[Iterable[Any]], None]) -> None:
     """Call ``hear`` with the projects of every message, for ever; a layer that fails is tried again."""
-    layer: Any = get_channel_layer()
+    layer = _layer()
     while True:
         try:
             channel = await layer.new_channel()
@@ -49,3 +54,9 @@ async def listen(hear: Callable[[Iterable[Any]], None]) -> None:
         except Exception:
             logger.warning("The channel layer is away; events arrive by polling.", exc_info=True)
             await asyncio.sleep(REST_SECONDS)
+
+
+def _layer() -> Any:
+    from channels.layers import get_channel_layer
+
+    return get_channel_layer()

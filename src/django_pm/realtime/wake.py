@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,19 +44,17 @@ class Publisher:
         self._woken.set()
 
     def _run(self) -> None:
-        asyncio.run(self._send_for_ever())
-
-    async def _send_for_ever(self) -> None:
-        while True:
-            await asyncio.to_thread(self._woken.wait)
-            self._woken.clear()
-            with self._lock:
-                keys, self._pending = self._pending, set()
-            try:
-                await asyncio.wait_for(layer.send(keys), SEND_SECONDS)
-            except Exception:
-                logger.warning("The channel layer does not pass on wake-ups; events arrive by polling.", exc_info=True)
-                await asyncio.sleep(REST_SECONDS)
+        # Waits outside the loop, and not in a thread of an executor: those are waited for when the process ends.
+        with asyncio.Runner() as runner:
+            while self._woken.wait():
+                self._woken.clear()
+                with self._lock:
+                    keys, self._pending = self._pending, set()
+                try:
+                    runner.run(asyncio.wait_for(layer.send(keys), SEND_SECONDS))
+                except Exception:
+                    logger.warning("The channel layer passes on no wake-ups; events arrive by polling.", exc_info=True)
+                    time.sleep(REST_SECONDS)
 
 
 _publisher = Publisher()
