@@ -77,6 +77,8 @@ class Connection:
                 await done  # starting ends by itself; the others end with the socket
         except Closed as closed:
             ending = closed
+        except OSError:  # what ASGI has `send` raise once the client is gone
+            logger.debug("A client went away.", exc_info=True)
         except NotSignedIn:
             ending = Closed(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
         except Exception:
@@ -103,7 +105,8 @@ class Connection:
             return
         try:
             message = {"type": "websocket.close", "code": ending.code, "reason": ending.reason}
-            await asyncio.wait_for(self._send(message), timeout=1)
+            async with asyncio.timeout(1):
+                await self._send(message)
         except Exception:  # whatever the server raises for a socket that is gone already
             logger.debug("The socket was gone before it was closed.", exc_info=True)
 
@@ -212,7 +215,8 @@ class Connection:
 
     async def _resume(self, welcome: Welcome) -> None:
         try:
-            frame = await asyncio.wait_for(self._resumed, protocol.RESUME_WITHIN_SECONDS)
+            async with asyncio.timeout(protocol.RESUME_WITHIN_SECONDS):
+                frame = await self._resumed
         except TimeoutError:
             self.tell("error", code="no_resume", detail="No “resume” came in time; live events begin.")
             return

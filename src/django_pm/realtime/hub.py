@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.db import close_old_connections, connections
+from django.db import connections
 
 from django_pm.realtime import layer, protocol, reading
 from django_pm.realtime.authentication import no_longer_valid
@@ -111,28 +112,23 @@ class Hub:
 
     async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
         """The answer of the database to one socket, waited for without holding up the loop."""
-
-        def work() -> T:
-            close_old_connections()
-            try:
-                return question(*arguments)
-            finally:
-                close_old_connections()
-
-        return await self._loop.run_in_executor(self._readers, work)
+        return await self._loop.run_in_executor(self._readers, _answer, question, *arguments)
 
     async def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """The same for the hub itself, over a connection that is kept, whatever ``CONN_MAX_AGE`` is for requests."""
+        """The same for the hub itself, which does not queue up behind the sockets."""
+        return await self._loop.run_in_executor(self._reader, _answer, question, *arguments)
 
-        def work() -> T:
-            try:
-                return question(*arguments)
-            finally:
-                for connection in connections.all(initialized_only=True):
-                    connection.close_at = None
-                    connection.close_if_unusable_or_obsolete()
+    async def _close_connections(self) -> None:
+        """Give back the connections of all threads; each waits for the others, so that none takes two of these jobs."""
+        all_there = threading.Barrier(READERS + 1)
 
-        return await self._loop.run_in_executor(self._reader, work)
+        def close() -> None:
+            with suppress(threading.BrokenBarrierError):
+                all_there.wait(timeout=5)
+            connections.close_all()
+
+        jobs = [self._loop.run_in_executor(self._readers, close) for _ in range(READERS)]
+        await asyncio.gather(*jobs, self._loop.run_in_executor(self._reader, close))
 
     # The turns
 
@@ -154,14 +150,15 @@ class Hub:
         finally:
             if listening is not None:
                 listening.cancel()
-            await self._loop.run_in_executor(self._reader, connections.close_all)
+            await self._close_connections()
 
     async def _take_turns(self) -> None:
         pause = POLL_SECONDS
         sweep: asyncio.Task[None] | None = None
         while self._watchers:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
             self._woken.clear()
             self._heartbeats()
             try:
@@ -299,6 +296,16 @@ class Hub:
         for key in visible - watcher.visible:
             if key in places:
                 self._gained(watcher, key, self.places.setdefault(key, places[key]))
+
+
+def _answer(question: Callable[..., T], *arguments: Any) -> T:
+    """Ask over a connection that is kept while there are sockets, whatever ``CONN_MAX_AGE`` is for requests."""
+    try:
+        return question(*arguments)
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close_at = None
+            connection.close_if_unusable_or_obsolete()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
