@@ -6,6 +6,7 @@ from typing import Any
 
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers, status
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -38,8 +39,8 @@ class TicketView(BaseAPIView):
 
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         token = request.auth if isinstance(request.auth, ApiToken) else None
-        session: Any = getattr(request, "session", None)
-        session_key = session.session_key or "" if request.auth is None and session is not None else ""
+        by_session = isinstance(request.successful_authenticator, SessionAuthentication)
+        session_key = request.session.session_key if by_session else ""
         ticket, expires_at = issue(request.user, token=token, session_key=session_key)
         body = {"ticket": ticket, "expires_at": InstantField().to_representation(expires_at)}
         return Response(body, status=status.HTTP_201_CREATED)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_pm.models.api_token import ApiToken, digest_of
 
+SESSION_KEY_LENGTH = 64
 LIFETIME = dt.timedelta(seconds=30)
 
 
@@ -22,7 +23,7 @@ class Ticket(models.Model):
     digest = models.CharField(_("digest"), max_length=64, unique=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, related_name="+", on_delete=models.CASCADE)
     token = models.ForeignKey(ApiToken, related_name="+", on_delete=models.CASCADE, null=True)
-    session_key = models.CharField(max_length=64, blank=True, default="")
+    session_key = models.CharField(max_length=SESSION_KEY_LENGTH, blank=True, default="")
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:
@@ -35,6 +36,8 @@ class Ticket(models.Model):
 
 def issue(user: Any, *, token: ApiToken | None = None, session_key: str = "") -> tuple[str, dt.datetime]:
     """A new ticket for ``user``, and when it ends. Forgets those that have."""
+    if len(session_key) > SESSION_KEY_LENGTH:
+        session_key = ""  # of sessions in signed cookies, which the server could not ask for anyway
     now = timezone.now()
     secret = secrets.token_urlsafe(32)
     tickets = Ticket.objects.using(router.db_for_write(Ticket))
