@@ -28,10 +28,17 @@ PROBE_SECONDS = 2
 PYTEST_NO_TESTS = 5
 
 # What does not depend on the database or the user model of the test host: once, in the first run, is enough.
-ONCE = ("tests/client", "tests/example", "tests/test_packaging.py", "tests/test_readme.py")
+# (The permission walk asks the same of every database, and takes a minute or two.)
+ONCE = (
+    "tests/api/test_permission_walk.py",
+    "tests/client",
+    "tests/example",
+    "tests/test_packaging.py",
+    "tests/test_readme.py",
+)
 
 # What takes long and asks nothing of the user model: once on each database.
-ONCE_ON_EACH_DATABASE = ("tests/api/test_permission_walk.py", "tests/realtime")
+ONCE_ON_EACH_DATABASE = ("tests/realtime",)
 
 # What tests a part that an extra brings, and the module that says whether it is here.
 EXTRAS = {"tests/realtime": "channels"}
