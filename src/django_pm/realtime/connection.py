@@ -63,6 +63,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = loop.create_future()
         self._resumed: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._recovery: asyncio.Task[None] | None = None
         self._frames_at: deque[float] = deque(maxlen=protocol.MAX_FRAMES_PER_SECOND)
 
     # Its life
@@ -86,6 +87,8 @@ class Connection:
             ending = Closed(protocol.CLOSE_TRY_LATER, "Something failed. Connect again.")
         finally:
             self.hub.leave(self)
+            if self._recovery is not None:
+                tasks.append(self._recovery)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -133,6 +136,13 @@ class Connection:
         for _seq, text in frames:
             self.put(text)
         self.touched.add(project_id)
+
+    def miss(self, news: News) -> None:
+        """Note that this was handed out to others only; the socket reads it for itself."""
+        self.places.setdefault(news.project_id, news.since)
+        if not self.held:
+            self.held = True
+            self._recovery = asyncio.create_task(self._recover())
 
     def tell(self, kind: str, **fields: Any) -> None:
         self.put(protocol.encode(kind, **fields))
@@ -235,6 +245,17 @@ class Connection:
             for key in behind:
                 await self._replay(key, self.places[key])
         self.held = False
+
+    async def _recover(self) -> None:
+        try:
+            await self._catch_up()
+        except Closed as closed:
+            self.end(closed.code or protocol.CLOSE_RESYNC, closed.reason)
+        except NotSignedIn:
+            self.end(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
+        except Exception:
+            logger.exception("A socket could not read what it missed.")
+            self.end(protocol.CLOSE_TRY_LATER, "Something failed. Connect again.")
 
     async def _replay(self, project_id: Any, since: Place) -> int:
         """Send what happened behind ``since``, and remember how far that was; how many events."""

@@ -223,8 +223,10 @@ class Hub:
         key = news.project_id
         followed = False
         for user_id, watcher in self._watchers.items():
-            if user_id not in news.asked:  # came meanwhile, with a welcome that is newer than what was read
-                followed = followed or watcher.sees(key)
+            if user_id not in news.asked:  # came meanwhile, so nobody has asked whether they may know
+                if watcher.sees(key):
+                    followed = True
+                    self._to_each(watcher, key, lambda socket: socket.miss(news))
             elif user_id in news.seen_by:
                 followed = True
                 if watcher.sees(key):
