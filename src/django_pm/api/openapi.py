@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -20,6 +19,20 @@ ERROR = {
     "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 }
 
+# As RFC 9110 has them; Python's own names of 413 and 422 depend on its version.
+NAMES = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    406: "NotAcceptable",
+    409: "Conflict",
+    412: "PreconditionFailed",
+    413: "ContentTooLarge",
+    415: "UnsupportedMediaType",
+    422: "UnprocessableContent",
+    429: "TooManyRequests",
+}
 REFUSALS = {
     400: "Something in the request is wrong; the answer names it.",
     401: "Nobody is signed in.",
@@ -134,7 +147,7 @@ class ApiSchema(AutoSchema):
         answer = {"description": REFUSALS[code], "content": {"application/json": {"schema": error.ref}}}
         if code == status.HTTP_429_TOO_MANY_REQUESTS:
             answer["headers"] = {"Retry-After": RETRY_AFTER}
-        name = HTTPStatus(code).phrase.title().replace(" ", "")
+        name = NAMES[code]
         component = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, object=name)
         self.registry.register_on_missing(component)
         return component.ref
