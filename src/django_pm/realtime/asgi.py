@@ -53,7 +53,7 @@ async def notifications(scope: dict[str, Any], receive: Any, send: Any) -> None:
     try:
         peer = await here.ask(identify, scope)
     except ForeignOrigin:
-        await send({"type": "websocket.close", "code": 4403})  # not accepted: a 403 of the handshake
+        await send({"type": "websocket.close"})  # before it was accepted: a 403 of the handshake
         return
     except Exception:
         logger.exception("Nobody can be identified.")

@@ -86,9 +86,8 @@ def _most_recent(user: Any, only: frozenset[Any] | None) -> list[Any]:
     events = Event.objects.using(database()).order_by()
     newest = events.aggregate(newest=Max("pk"))["newest"] or 0
     recent = events.filter(pk__gt=newest - RECENT_EVENTS).values("project_id").annotate(last=Max("pk"))
-    keys = [
-        key for key, _last in recent.order_by("-last").values_list("project_id", "last") if only is None or key in only
-    ]
+    ordered = recent.order_by("-last").values_list("project_id", flat=True)
+    keys = [key for key in ordered if only is None or key in only]
     found: list[Any] = []
     for start in range(0, len(keys), protocol.MAX_HEADS):
         some = keys[start : start + protocol.MAX_HEADS]

@@ -51,10 +51,14 @@ class Publisher:
                 with self._lock:
                     keys, self._pending = self._pending, set()
                 try:
-                    runner.run(asyncio.wait_for(layer.send(keys), SEND_SECONDS))
+                    runner.run(self._send(keys))
                 except Exception:
                     logger.warning("The channel layer passes on no wake-ups; events arrive by polling.", exc_info=True)
                     time.sleep(REST_SECONDS)
+
+    async def _send(self, keys: set[Any]) -> None:
+        async with asyncio.timeout(SEND_SECONDS):
+            await layer.send(keys)
 
 
 _publisher = Publisher()
