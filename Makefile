@@ -14,21 +14,25 @@ URL = http://127.0.0.1:$(PORT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
 # must not lead the demo to that site's database.
-SITE := env -u DATABASE_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS -u PROXIES \
-	-u STATIC_ROOT -u TIME_ZONE -u PYTHONPATH -u PYTHONHOME \
+SITE := env -u DATABASE_URL -u REDIS_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS \
+	-u PROXIES -u STATIC_ROOT -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
 	PYTHONUTF8=1 DJANGO_SETTINGS_MODULE=config.settings PM_DATA_DIR="$(CURDIR)/$(DEMO_DATA)"
-DEMO := $(SITE) PM_DEMO=1 DJANGO_RUNSERVER_HIDE_WARNING=true
+DEMO := $(SITE) PM_DEMO=1
+# HTTP and WebSockets from one process. At Ctrl-C open sockets are waited for no longer than this.
+SERVER := $(BIN)/python -m uvicorn --app-dir example_project --timeout-graceful-shutdown 1 --log-level warning \
+	config.asgi:application
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset test fuzz openapi lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset test browser fuzz openapi lint clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
 	@echo "make demo-reset   the same, with the sample data fresh; what was changed in the demo is gone"
 	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
+	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
-	@echo "make openapi      write docs/openapi.json, the OpenAPI document, anew after a change of the API"
+	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
@@ -40,7 +44,7 @@ demo: port-is-free $(VENV)/.stamp-demo
 	@$(DEMO) $(MANAGE) demo_guide --url $(URL)
 	@echo "The site runs until you press Ctrl-C. Its data stays in $(DEMO_DATA)/."
 	@echo
-	@exec $(DEMO) $(MANAGE) runserver --noreload 127.0.0.1:$(PORT)
+	@exec $(DEMO) $(SERVER) --host 127.0.0.1 --port $(PORT)
 
 demo-reset: port-is-free demo-data-gone demo
 
@@ -55,6 +59,10 @@ port-is-free: $(BIN)/python
 
 test: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/run_tests.py $(ARGS)
+
+# What runs in a browser meets the database through the server alone, so once is enough.
+browser: $(VENV)/.stamp-browser
+	@$(BIN)/python scripts/run_tests.py --only sqlite --user-model auth.User -n 0 tests/browser $(ARGS)
 
 # The example site has users of its own, so once on each database is enough. -rP shows how many requests it were.
 fuzz: $(VENV)/.stamp-fuzz

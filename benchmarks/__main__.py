@@ -12,7 +12,11 @@ PARTS = {
     "numbering": "numbering, versions of many projects, reading a long stream",
     "delete": "deleting a project with many tasks",
     "seed": "pm_seed",
+    "fanout": "one event to many sockets, beside the conventional consumer and the bare server",
+    "coming": "a welcome, and a resume of what was missed",
 }
+
+MODULES = {"delete": "deleting", "fanout": "sockets.fanout", "coming": "sockets.coming"}
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
     with fresh_database():
         print(machine())
         for name in options.parts or PARTS:
-            part = importlib.import_module(f"benchmarks.{'deleting' if name == 'delete' else name}")
+            part = importlib.import_module(f"benchmarks.{MODULES.get(name, name)}")
             for table in part.run(short=options.short):
                 table.print()
     print(f"\n{time.monotonic() - start:.0f} s, {'short' if options.short else 'long'} form")

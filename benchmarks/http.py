@@ -40,17 +40,31 @@ class Server:
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def resident(self) -> int:
+        """The memory of the server's first process that is not shared with others or swapped out, in bytes."""
+        for line in Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Private_Dirty:"):
+                return int(line.split()[1]) * 1024
+        raise LookupError("Private_Dirty")
+
 
 @contextmanager
 def serving() -> Iterator[Server]:
     """The site on a free port, in processes of its own."""
+    workers = ["--workers", str(WORKERS), "--blocking-threads", "2"]
+    command = ["granian", "benchmarks.wsgi:application", "--interface", "wsgi", "--host", HOST, *workers]
+    with running([*command, "--log-level", "warning", "--no-ws"]) as server:
+        yield server
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[Server]:
+    """The server that ``python -m`` starts with this command, on a free port, in a process of its own."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "benchmarks.wsgi:application", "--interface", "wsgi"]
-    command += ["--host", HOST, "--port", str(port), "--workers", str(WORKERS), "--blocking-threads", "2"]
-    command += ["--log-level", "warning", "--no-ws"]
-    server = subprocess.Popen(command, env=os.environ | {"DJANGO_SETTINGS_MODULE": "benchmarks.settings"}, cwd=_root())
+    settings = os.environ | {"DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
+    server = subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=settings, cwd=root())
     try:
         _wait_for(port, server)
         yield Server(port, server)
@@ -59,7 +73,8 @@ def serving() -> Iterator[Server]:
         server.wait(timeout=30)
 
 
-def _root() -> Path:
+def root() -> Path:
+    """Where the repository begins, so that `benchmarks` can be imported."""
     return Path(__file__).resolve().parent.parent
 
 

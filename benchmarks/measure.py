@@ -44,6 +44,9 @@ class Samples:
         low, _middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return low, high
 
+    def all(self, label: str) -> list[float]:
+        return self._values[label]
+
     def count(self, label: str) -> int:
         return len(self._values[label])
 

@@ -2,6 +2,8 @@
 
 ``PM_BENCH_SERVER``
     the server as a URL without a database name; ``postgresql://postgres@127.0.0.1:5432`` unless set.
+``PM_BENCH_REDIS``
+    what the sockets' servers hear each other through; ``redis://127.0.0.1:6379`` unless set.
 """
 
 import os
@@ -36,6 +38,11 @@ ROOT_URLCONF = "benchmarks.urls"
 
 server = os.environ.get("PM_BENCH_SERVER") or "postgresql://postgres@127.0.0.1:5432"
 DATABASES = {"default": dj_database_url.parse(f"{server.rstrip('/')}/{DATABASE_NAME}", conn_max_age=None)}
+
+REDIS_URL = os.environ.get("PM_BENCH_REDIS") or "redis://127.0.0.1:6379"
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
+}
 
 AUTH_USER_MODEL = "auth.User"
 USE_TZ = True

@@ -34,7 +34,8 @@ PARTS = (
     "django_pm/migrations/0001_",
     "django_pm/migrations/0002_",
     "django_pm/templates/django_pm/",
-    "django_pm/static/django_pm/",
+    "django_pm/static/django_pm/api-docs.js",
+    "django_pm/static/django_pm/pm-client.js",
 )
 
 LOGIN = ("ada", "wheel-check")

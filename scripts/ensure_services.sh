@@ -3,6 +3,8 @@
 # with apt if they are not. Meant for a machine of CI's own, as root; one that already answers is left alone.
 #
 #   PM_POSTGRES_PORT   where PostgreSQL is expected on 127.0.0.1 (5432)
+#   PM_REDIS_PORT      where Redis is expected on 127.0.0.1 (6379)
+#   PM_RABBITMQ_PORT   where RabbitMQ is expected on 127.0.0.1 (5672)
 #
 # A further service is a function here and its name in the last line.
 set -euo pipefail
@@ -97,4 +99,62 @@ ensure_postgres() {
     say "PostgreSQL $(pg --dbname postgres --command 'SHOW server_version') answers on 127.0.0.1:$postgres_port"
 }
 
+# --- Redis: nothing kept on disk ---------------------------------------------------------------------------------
+
+redis_port=${PM_REDIS_PORT:-6379}
+
+redis() { redis-cli -h 127.0.0.1 -p "$redis_port" "$@"; }
+
+redis_port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null; }
+
+redis_answers() { command -v redis-cli >/dev/null && [ "$(redis ping 2>/dev/null)" = PONG ]; }
+
+redis_set_up() {
+    as_root Redis
+    if redis_port_is_taken; then
+        say "Redis: port $redis_port is taken by a server that does not let us in; set PM_TEST_REDIS_URL to one that does"
+        exit 1
+    fi
+    redis_answers || redis-server --bind 127.0.0.1 --port "$redis_port" --daemonize yes --save '' --appendonly no \
+        --dir /tmp >/dev/null
+    wait_for 10 redis_answers || { say "Redis: started, but does not answer"; exit 1; }
+}
+
+ensure_redis() {
+    # Also where another one is used: some tests start servers of their own, to freeze and to kill them. Debian's
+    # package starts one on the usual port where it can.
+    if ! command -v redis-server >/dev/null; then as_root redis-server && apt_install redis-server; fi
+    if [ -n "${PM_TEST_REDIS_URL:-}" ]; then
+        say "Redis: left to PM_TEST_REDIS_URL"
+        return
+    fi
+    redis_answers || redis_set_up
+    say "Redis $(redis info server | sed -n 's/^redis_version:\([0-9.]*\).*/\1/p') answers on 127.0.0.1:$redis_port"
+}
+
+# --- RabbitMQ: user guest, who may connect from this machine --------------------------------------------------------
+
+rabbitmq_port=${PM_RABBITMQ_PORT:-5672}
+
+rabbitmq_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$rabbitmq_port") 2>/dev/null; }
+
+rabbitmq_set_up() {
+    as_root RabbitMQ
+    if ! command -v rabbitmq-server >/dev/null; then apt_install rabbitmq-server; fi
+    # The package may have started it already, where there is something that starts services.
+    wait_for 5 rabbitmq_answers || RABBITMQ_NODE_PORT=$rabbitmq_port rabbitmq-server -detached
+    wait_for 60 rabbitmq_answers || { say "RabbitMQ: started, but does not answer"; exit 1; }
+}
+
+ensure_rabbitmq() {
+    if [ -n "${PM_TEST_RABBITMQ_URL:-}" ]; then
+        say "RabbitMQ: left to PM_TEST_RABBITMQ_URL"
+        return
+    fi
+    rabbitmq_answers || rabbitmq_set_up
+    say "RabbitMQ answers on 127.0.0.1:$rabbitmq_port"
+}
+
 ensure_postgres
+ensure_redis
+ensure_rabbitmq

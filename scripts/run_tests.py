@@ -32,19 +32,25 @@ PYTEST_NO_TESTS = 5
 ONCE = (
     "tests/api/test_permission_walk.py",
     "tests/client",
+    "tests/commands/test_seed_memory.py",
     "tests/example",
     "tests/test_packaging.py",
     "tests/test_readme.py",
 )
 
 # What takes long and asks nothing of the user model: once on each database.
-ONCE_ON_EACH_DATABASE = ("tests/realtime",)
+ONCE_ON_EACH_DATABASE = (
+    "tests/events/test_hostile.py",
+    "tests/models/test_indexes.py",
+    "tests/realtime",
+    "tests/tasks/test_rabbitmq.py",
+)
 
 # What tests a part that an extra brings, and the module that says whether it is here.
-EXTRAS = {"tests/realtime": "channels"}
+EXTRAS = {"tests/example/test_live_server.py": "channels", "tests/realtime": "channels", "tests/tasks": "celery"}
 
-# What has a dependency group and a command of its own (`make fuzz`): only where it is named.
-APART = "tests/fuzz"
+# What has a dependency group and a command of its own (`make browser`, `make fuzz`): only where it is named.
+APART = ("tests/browser", "tests/fuzz")
 
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")
@@ -67,6 +73,8 @@ class Service:
     probe: Callable[[str], str]
     marker: str
     database: bool = False
+    module: str = ""
+    """What speaks to it, where an extra brings that. Without the extra none of its tests runs, so it is not asked."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,22 @@ def probe_postgres(url: str) -> str:
     return str(row[1]).split()[0]
 
 
+def probe_redis(url: str) -> str:
+    """The server's version, e.g. `7.0.15`."""
+    import redis
+
+    with redis.Redis.from_url(url, socket_connect_timeout=PROBE_SECONDS, socket_timeout=PROBE_SECONDS) as client:
+        return str(client.info("server")["redis_version"])
+
+
+def probe_rabbitmq(url: str) -> str:
+    """The server's version, e.g. `3.10.8`."""
+    from kombu import Connection
+
+    with Connection(url, connect_timeout=PROBE_SECONDS) as connection:
+        return str(connection.ensure_connection(max_retries=0).connection.server_properties["version"])
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -136,8 +160,26 @@ POSTGRES = Service(
     database=True,
 )
 
+REDIS = Service(
+    name="Redis",
+    variable="PM_TEST_REDIS_URL",
+    defaults=("redis://127.0.0.1:6379/9",),
+    probe=probe_redis,
+    marker="redis",
+    module="redis",
+)
+
+RABBITMQ = Service(
+    name="RabbitMQ",
+    variable="PM_TEST_RABBITMQ_URL",
+    defaults=("amqp://guest:guest@127.0.0.1:5672//",),
+    probe=probe_rabbitmq,
+    marker="rabbitmq",
+    module="kombu",
+)
+
 # A further service is a row here, its marker in pyproject.toml and its part in scripts/ensure_services.sh.
-SERVICES = (POSTGRES,)
+SERVICES = (POSTGRES, REDIS, RABBITMQ)
 
 RUNS = (
     Run("sqlite", None, "auth.User", "auth.User"),
@@ -218,8 +260,7 @@ def left_out(run: Run, before: list[Run], named: list[str]) -> list[str]:
     paths = list(ONCE) if before else []
     if run.database in [other.database for other in before]:
         paths += ONCE_ON_EACH_DATABASE
-    if not any(argument.startswith(APART) for argument in named):
-        paths.append(APART)
+    paths += [path for path in APART if not any(argument.startswith(path) for argument in named)]
     return paths + without_extras()
 
 
@@ -242,7 +283,11 @@ def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace,
 
 def without_extras() -> list[str]:
     """The tests that cannot run here, because the extra that they are about is not installed."""
-    return [path for path, module in EXTRAS.items() if importlib.util.find_spec(module) is None]
+    return [path for path, module in EXTRAS.items() if not is_here(module)]
+
+
+def is_here(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def summary(outcomes: Iterable[Outcome], missing: Iterable[str]) -> str:
@@ -287,7 +332,7 @@ def main(arguments: list[str]) -> int:
         for run in RUNS
         if (not options.only or run.key in options.only) and options.user_model in (None, run.user_model)
     ]
-    found = {service: look_for(service) for service in SERVICES}
+    found = {service: look_for(service) for service in SERVICES if not service.module or is_here(service.module)}
     on = {run.database for run in chosen}
     missing = [where.reason for s, where in found.items() if not where.url and (s in on or not s.database)]
     if missing and os.environ.get("PM_REQUIRE_SERVICES") == "1":

@@ -1,9 +1,10 @@
-"""Writes docs/openapi.json: the OpenAPI document as the test host serves it. `make openapi` calls it.
+"""Writes docs/openapi.json and docs/asyncapi.json as the test host has them. `make openapi` calls it.
 
     python scripts/write_openapi.py
 
-It needs an environment with the `test` dependency group, and no database. The document is committed so that a change
-of the API shows in review; tests/api/test_openapi.py fails while the two differ.
+It needs an environment with the `test` dependency group, and no database. The documents are committed so that a change
+of the API, or of the notifications, shows in review; tests/api/test_openapi.py and tests/realtime/test_asyncapi.py fail
+while they differ.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENT = ROOT / "docs" / "openapi.json"
+DOCS = ROOT / "docs"
 
 
 def main() -> int:
@@ -29,8 +30,18 @@ def main() -> int:
     if response.status_code != 200:
         print(f"/schema/ answered {response.status_code}", file=sys.stderr)
         return 1
-    DOCUMENT.write_text(json.dumps(response.json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    openapi = response.json()
+    write("openapi.json", openapi)
+
+    from django_pm.realtime import asyncapi
+
+    write("asyncapi.json", asyncapi.document(openapi))
     return 0
+
+
+def write(name: str, document: dict) -> None:
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    (DOCS / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Fixtures for every room."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "postgres" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    """Empty the tables by DELETE after tests that commit: TRUNCATE makes a new file for every table and index.
+
+    What `migrate` has put into two tables stays, or it would be put there again after each such test.
+    """
+    kept = {"django_content_type", "auth_permission"}
+
+    def sql_flush(self: Any, style: Any, tables: Iterable[str], **options: bool) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)};" for table in tables if table not in kept]  # noqa: S608
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", sql_flush)
+        yield
 
 
 @pytest.fixture

@@ -1,19 +1,25 @@
 """Settings of the package's own test host: a small Django site that does nothing but install django-pm.
 
-Two environment variables turn it into the other hosts that the package promises to work in:
+Environment variables turn it into the other hosts that the package promises to work in:
 
 `PM_TEST_DATABASE_URL`
     where the tests keep their data; SQLite in memory unless set. `scripts/run_tests.py` sets it.
+`PM_TEST_SMTP_PORT`
+    for processes that tests start: where their mail goes.
 `PM_TEST_USER_MODEL`
     `auth.User` (the default) or `testsite.Member`: UUID keys, e-mail login, no `username`.
+`PM_TEST_CHANNEL_LAYERS`
+    `CHANNEL_LAYERS` as JSON, for the servers that tests start; none unless set.
 """
 
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 
 import dj_database_url
+import django
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -77,6 +83,8 @@ AUTH_USER_MODEL = os.environ.get("PM_TEST_USER_MODEL") or "auth.User"
 # A slow hash protects passwords of people; these are of nobody, and each signed-in test would pay for it.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+CHANNEL_LAYERS = json.loads(os.environ.get("PM_TEST_CHANNEL_LAYERS") or "{}")
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
@@ -92,3 +100,10 @@ REST_FRAMEWORK = {
 
 # Tests ask more in a second than a person does in a minute; those of the limits set their own.
 DJANGO_PM = {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}
+
+if os.environ.get("PM_TEST_SMTP_PORT"):
+    SMTP, HOST, PORT = "django.core.mail.backends.smtp.EmailBackend", "127.0.0.1", int(os.environ["PM_TEST_SMTP_PORT"])
+    if django.VERSION >= (6, 1):
+        MAILERS = {"default": {"BACKEND": SMTP, "OPTIONS": {"host": HOST, "port": PORT}}}
+    else:
+        EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = SMTP, HOST, PORT

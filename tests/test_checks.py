@@ -112,6 +112,16 @@ WRONG = [
 
 REDIS = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1"}}
 
+READY = {"CACHES": REDIS, "REST_FRAMEWORK": {"NUM_PROXIES": 1}}
+
+
+def layer(hosts):
+    config = {} if hosts is None else {"hosts": hosts}
+    return {
+        "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": config}}
+    }
+
+
 # Told by `check --deploy` alone: (the settings, the ids, words).
 UNREADY = [
     pytest.param({}, ["W002", "W003"], ["LocMemCache", "THROTTLE_CACHE", "NUM_PROXIES"], id="all defaults"),
@@ -120,6 +130,22 @@ UNREADY = [
     pytest.param({"CACHES": REDIS, "REST_FRAMEWORK": {"NUM_PROXIES": 1}}, [], [], id="ready"),
     pytest.param({"CACHES": REDIS, "DJANGO_PM": {"THROTTLE_ANONYMOUS": ""}}, [], [], id="no limit by address"),
     pytest.param({"DJANGO_PM": {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}}, [], [], id="no limits"),
+    pytest.param({**READY, **layer([("127.0.0.1", 6379)])}, ["W004"], ["socket_keepalive, socket_timeout"], id="pair"),
+    pytest.param({**READY, **layer(["redis://h"])}, ["W004"], ["'default'"], id="a Redis with its defaults"),
+    pytest.param({**READY, **layer(None)}, ["W004"], ["realtime.md"], id="a Redis without hosts"),
+    pytest.param(
+        {**READY, **layer([{"address": "redis://h", "socket_timeout": 15}])}, ["W004"], ["socket_keepalive"], id="half"
+    ),
+    pytest.param(
+        {**READY, **layer([{"address": "redis://h", "socket_timeout": 15, "socket_keepalive": False}])},
+        *([], []),
+        id="a Redis as told",
+    ),
+    pytest.param(
+        {**READY, "CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},
+        *([], []),
+        id="a layer in memory",
+    ),
 ]
 
 RIGHT = [

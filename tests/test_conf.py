@@ -30,6 +30,8 @@ DEFAULTS = {
     "THROTTLE_ANONYMOUS": "60/min",
     "THROTTLE_CACHE": "default",
     "SOCKETS_PER_USER": 20,
+    "SITE_URL": "",
+    "MAIL_ATTEMPTS": 8,
     "SUBSCRIBER_ATTEMPTS": 5,
 }
 OTHERS = {
@@ -47,6 +49,8 @@ OTHERS = {
     "THROTTLE_ANONYMOUS": "",
     "THROTTLE_CACHE": "shared",
     "SOCKETS_PER_USER": 8,
+    "SITE_URL": "https://pm.example.com",
+    "MAIL_ATTEMPTS": 9,
     "SUBSCRIBER_ATTEMPTS": 7,
 }
 

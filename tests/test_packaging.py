@@ -36,6 +36,7 @@ OPTIONAL_MODULES = {
     "nh3",
     "redis",
     "uvicorn",
+    "websockets",
 }
 
 

@@ -7,6 +7,7 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     PM_DEMO                0       1: sample users with a known password, DEBUG on, no throttles
     PM_DATA_DIR            .demo   where the database file and the generated secret key live
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
+    REDIS_URL              none    e.g. redis://host:6379/0: server processes wake each other for live notifications
     SECRET_KEY             generated once into PM_DATA_DIR; required as soon as DATABASE_URL is set
     DEBUG                  as PM_DEMO
     ALLOWED_HOSTS          this machine only; comma-separated
@@ -168,6 +169,23 @@ DJANGO_PM: dict[str, object] = {
 }
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Live notifications -------------------------------------------------------------------------------------
+if REDIS_URL := env.text("REDIS_URL"):
+    # Why these options: docs/realtime.md.
+    REDIS = {
+        "address": REDIS_URL,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 15,
+        "socket_keepalive": False,
+        "max_connections": 1000,
+    }
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS]},
+        },
+    }
 
 # --- Time, language, files ----------------------------------------------------------------------------------
 USE_TZ = True

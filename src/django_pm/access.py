@@ -1,8 +1,9 @@
 """Who may see and do what: the one place that decides it, for every surface.
 
 A policy answers three questions: which projects may this user see, may this user do this to that object, and which
-of these users may see this project now. Everything else is derived here, so that REST, counts, search, sockets,
-cache, mail and export cannot disagree. A host names a policy of its own in ``DJANGO_PM["POLICY"]``.
+of these users may see this project now. (It may answer the first one for many users at once.) Everything else is
+derived here, so that REST, counts, search, sockets, cache, mail and export cannot disagree. A host names a policy of
+its own in ``DJANGO_PM["POLICY"]``.
 
 =========  ==============================================================================================
 role       may
@@ -19,10 +20,11 @@ users nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
+from django.contrib import auth
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
@@ -52,6 +54,16 @@ class Policy(Protocol):
 
     def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
         """Those of ``user_ids`` (primary keys) who may see the project now, deactivated users excluded."""
+
+
+class PolicyForMany(Policy, Protocol):
+    """What a policy may answer besides, so that very many can be connected at once."""
+
+    def visible_to_each(self, users: Collection[Any]) -> dict[Any, set[Any] | None]:
+        """By user key, the keys of the projects that each of these active users sees; None for all of them.
+
+        It must agree with ``visible_projects``. A subclass that overrides that one alone is asked user by user.
+        """
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,35 @@ def sees(user: Any, project_id: Any) -> bool:
     return bool(who_sees(project_id, [user.pk]))
 
 
+def visible_to_each(user_ids: Iterable[Any]) -> dict[Any, set[Any] | None]:
+    """The keys of the projects that each of these users sees now; None for all that there are.
+
+    What credentials grant is not looked at. The number of statements is fixed if the policy can answer for many.
+    """
+    asked = set(user_ids)
+    users = list(active_users().filter(pk__in=asked))
+    rule: Any = policy()
+    if _answers_for_many(type(rule)):
+        found = rule.visible_to_each(users)
+    else:
+        found = {user.pk: _keys(rule.visible_projects(user)) for user in users}
+    return {pk: found.get(pk, set()) for pk in asked}
+
+
+def _keys(projects: QuerySet[Project]) -> set[Any] | None:
+    return None if _is_unrestricted(projects) else set(projects.order_by().values_list("pk", flat=True))
+
+
+def _answers_for_many(rule: type) -> bool:
+    """Whether what the class says of many users is not older than what it says of one."""
+
+    def defined(name: str) -> int:
+        return next((number for number, base in enumerate(rule.__mro__) if name in vars(base)), len(rule.__mro__))
+
+    single = min(defined("visible_projects"), defined("projects_of"))
+    return hasattr(rule, "visible_to_each") and defined("visible_to_each") <= single
+
+
 def _is_unrestricted(projects: QuerySet[Project]) -> bool:
     query = projects.query
     narrowed = query.where or query.combinator or query.is_sliced or query.distinct_fields or query.is_empty()
@@ -173,6 +214,14 @@ class RolePolicy:
         """The projects that an ordinary ``user`` sees."""
         return Project.objects.filter(memberships__user=user.pk)
 
+    def visible_to_each(self, users: Collection[Any]) -> dict[Any, set[Any] | None]:
+        found: dict[Any, set[Any] | None] = {user.pk: None if _is_superuser(user) else set() for user in users}
+        rows = Membership.objects.filter(user__in=[user.pk for user in users]).order_by()
+        for user_id, project_id in rows.values_list("user", "project"):
+            if (keys := found[user_id]) is not None:
+                keys.add(project_id)
+        return found
+
     def role(self, user: Any, project_id: Any) -> Role | None:
         """The role of ``user`` in the project, None without one."""
         role = Membership.objects.filter(project=project_id, user=user.pk).values_list("role", flat=True).first()
@@ -220,7 +269,23 @@ class ModelPermissionPolicy:
         return self._holds(user, "view", Project) and (verb == "view" or self._holds(user, verb, type(obj)))
 
     def who_sees(self, project_id: Any, user_ids: Iterable[Any]) -> set[Any]:
-        users = active_users().filter(pk__in=set(user_ids))
+        return self._viewers(active_users().filter(pk__in=set(user_ids)))
+
+    def visible_to_each(self, users: Collection[Any]) -> dict[Any, set[Any] | None]:
+        viewers = self._viewers(active_users().filter(pk__in=[user.pk for user in users]))
+        return {user.pk: None if user.pk in viewers else set() for user in users}
+
+    def _viewers(self, users: QuerySet[Any]) -> set[Any]:
+        """In one statement where Django's own backend decides alone; other backends are asked user by user."""
+        # Not above: a host that has no model permissions need not have installed django.contrib.auth.
+        from django.contrib.auth.backends import ModelBackend
+        from django.contrib.auth.models import PermissionsMixin
+
+        backends: list[Any] = auth.get_backends()
+        asks_backends = getattr(users.model, "has_perm", None) is PermissionsMixin.has_perm
+        if asks_backends and [type(backend) for backend in backends] == [ModelBackend]:
+            allowed = backends[0].with_perm(f"{Project._meta.app_label}.view_{Project._meta.model_name}")
+            return set(users.filter(pk__in=allowed.values("pk")).values_list("pk", flat=True))
         return {user.pk for user in users if self._holds(user, "view", Project)}
 
     @staticmethod

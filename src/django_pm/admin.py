@@ -9,7 +9,18 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_pm.context import acting
-from django_pm.models import ApiToken, Comment, Cursor, Event, Membership, ParkedEvent, Project, Task
+from django_pm.models import (
+    ApiToken,
+    Comment,
+    Cursor,
+    Event,
+    Mail,
+    Membership,
+    NotificationPreferences,
+    ParkedEvent,
+    Project,
+    Task,
+)
 
 ORIGIN = "admin"
 
@@ -73,6 +84,23 @@ class CommentAdmin(RecordedModelAdmin):
     list_display = ["author", "task", "created_at"]
     list_select_related = ["task"]
     raw_id_fields = ["task", "user"]
+
+
+@admin.register(Mail)
+class MailAdmin(ReadOnlyModelAdmin):
+    """What is queued, what became of it, and why not."""
+
+    list_display = ["kind", "object_id", "occurrence", "recipient", "state", "attempts", "due_at", "sent_at", "reason"]
+    list_filter = ["state", "kind", "repeated"]
+    list_select_related = ["recipient"]
+    search_fields = ["=object_id"]
+
+
+@admin.register(NotificationPreferences)
+class NotificationPreferencesAdmin(admin.ModelAdmin):
+    list_display = ["user", "language", "time_zone", "reminders", "reports"]
+    list_select_related = ["user"]
+    raw_id_fields = ["user"]
 
 
 @admin.register(ApiToken)

@@ -19,6 +19,9 @@ from django_pm.models import ApiToken, Comment, Event, IdempotencyKey, Membershi
 
 Messages = list[checks.CheckMessage]
 
+REDIS_OPTIONS = ("socket_keepalive", "socket_timeout")
+"""Options of redis-py that decide what becomes of a server process when its Redis goes away."""
+
 UNSHARED_CACHES = {"LocMemCache", "DummyCache", "FileBasedCache", "DatabaseCache"}
 """Backends of Django in which one process does not see, or not atomically, what another counts."""
 
@@ -139,6 +142,25 @@ def check_throttle_in_production(app_configs: Any, **kwargs: Any) -> Messages:
                 id="django_pm.W003",
             )
         )
+    return problems
+
+
+@checks.register("django_pm", deploy=True)
+def check_redis_layer(app_configs: Any, **kwargs: Any) -> Messages:
+    """The defaults of redis-py 8 are not made for who waits for messages: a Redis that vanishes stops the process."""
+    problems: Messages = []
+    for alias, layer in getattr(settings, "CHANNEL_LAYERS", {}).items():
+        hosts = layer.get("CONFIG", {}).get("hosts") or [""]
+        given = [host if isinstance(host, dict) else {} for host in hosts]
+        missing = sorted({name for name in REDIS_OPTIONS for host in given if name not in host})
+        if layer.get("BACKEND", "").startswith("channels_redis.") and missing:
+            problems.append(
+                checks.Warning(
+                    f"The hosts of the channel layer {alias!r} do not set {', '.join(missing)}.",
+                    hint="Write each host as a dict with these options; docs/realtime.md has the values and why.",
+                    id="django_pm.W004",
+                )
+            )
     return problems
 
 

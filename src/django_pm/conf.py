@@ -107,6 +107,14 @@ class AppSettings:
         20,
         "How many WebSockets one user may have open in one server process.",
     )
+    SITE_URL = Setting(
+        "",
+        "Where the site is, as `https://pm.example.com`, for the links in mail; without it, mail has none.",
+    )
+    MAIL_ATTEMPTS = Setting(
+        8,
+        "How often a message is tried that the mail server refuses for the moment, or that cannot be written.",
+    )
     SUBSCRIBER_ATTEMPTS = Setting(
         5,
         "How often a subscriber may fail on one event before the event is parked and the rest goes on.",

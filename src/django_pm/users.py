@@ -30,6 +30,12 @@ def display_name(user: Any) -> str:
     return name[:AUTHOR_MAX_LENGTH]
 
 
+def email_address(user: Any) -> str:
+    """Where ``user`` gets mail; empty where the model or the user has no address."""
+    name = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"
+    return str(getattr(user, name, "") or "").strip()
+
+
 def has_column(name: str) -> bool:
     """Whether the host's user model stores ``name`` (``is_active`` and ``is_superuser`` are optional)."""
     try:

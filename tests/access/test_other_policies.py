@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, Group, Permission
 
 from django_pm import access
@@ -11,6 +12,13 @@ from tests.factories import make_comment, make_member, make_project, make_superu
 pytestmark = pytest.mark.django_db
 
 VERBS = ["view", "add", "change", "delete"]
+
+
+class GuestBackend(ModelBackend):
+    """A host's own: staff may view everything, whatever the tables say."""
+
+    def has_perm(self, user_obj, perm, obj=None):
+        return user_obj.is_staff and "view" in perm
 
 
 @pytest.fixture
@@ -130,6 +138,12 @@ class TestModelPermissionPolicy:
         make_member(project, user, Role.OWNER)
         assert rights(user, make_comment(make_task(project), user)) == {"view"}
 
+    def test_another_backend_is_asked_user_by_user(self, settings, project):
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.GuestBackend"]
+        guest, other = make_user(is_staff=True), make_user()
+        assert access.who_sees(project.pk, [guest.pk, other.pk]) == {guest.pk}
+        assert access.visible_to_each([guest.pk, other.pk]) == {guest.pk: None, other.pk: set()}
+
     def test_groups_count(self, project):
         group = Group.objects.create(name="Readers")
         group.permissions.add(*permissions("view_project"))
@@ -180,11 +194,27 @@ def test_a_host_narrows_the_default(settings, project):
     assert access.sees(owner, project.pk)
 
 
+class OpenDoorsPolicy(access.RolePolicy):
+    """A host's policy that changes what one user sees, and knows nothing of `visible_to_each`."""
+
+    def visible_projects(self, user):
+        return super().visible_projects(user) | Project.objects.filter(name__startswith="Public")
+
+
+def test_a_host_that_changes_what_one_user_sees_changes_it_for_many(settings, project):
+    settings.DJANGO_PM = {"POLICY": "tests.access.test_other_policies.OpenDoorsPolicy"}
+    public = make_project(name="Public works")
+    owner, stranger = project.memberships.get().user, make_user()
+    found = access.visible_to_each([owner.pk, stranger.pk])
+    assert found == {owner.pk: {project.pk, public.pk}, stranger.pk: {public.pk}}
+
+
 def test_a_host_writes_its_own(settings, project):
     settings.DJANGO_PM = {"POLICY": "tests.access.test_other_policies.OnlyNamedPolicy"}
     public = make_project(name="Public works")
     user = make_user()
     assert visible_projects(user) == {public}
+    assert access.visible_to_each([user.pk]) == {user.pk: {public.pk}}
     assert set(access.visible(user, Task.objects.all())) == set()
     task = make_task(public)
     assert set(access.visible(user, Task.objects.all())) == {task}

@@ -136,6 +136,24 @@ def test_who_sees_agrees_with_each_single_answer(users, here, there):
 
 
 @each_policy
+def test_what_each_sees_agrees_with_each_single_answer(users, here, there):
+    together = access.visible_to_each(user.pk for user in users.values())
+    for name, user in users.items():
+        alone = set(access.visible(user, Project.objects.all()).values_list("pk", flat=True))
+        told = together[user.pk]
+        assert (told is None) is access.sees_all(user), name
+        assert told is None or told == alone, name
+
+
+@each_policy
+def test_what_each_sees_takes_as_many_statements_for_many(users, here, django_assert_max_num_queries):
+    with django_assert_max_num_queries(3):
+        access.visible_to_each([user.pk for user in users.values()])
+    with django_assert_max_num_queries(3):
+        access.who_sees(here.pk, [user.pk for user in users.values()])
+
+
+@each_policy
 def test_who_sees_answers_about_those_asked_alone(users, here):
     assert access.who_sees(here.pk, []) == set()
     pk = users["superuser"].pk

@@ -63,8 +63,10 @@ def as_floats(value: Any) -> Any:
         return {name: as_floats(part) for name, part in value.items()}
     if isinstance(value, list):
         return [as_floats(part) for part in value]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 10**308 * 1.7 else value
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    except OverflowError:  # an integer that is no double: then it must be the same integer
+        return value
 
 
 def assert_refused(response: Any, *fields: str, status: int = 400) -> None:

@@ -26,6 +26,7 @@ OPERATIONS = {
     "/projects/{project_id}/members/": {"get", "post"},
     "/projects/{project_id}/members/{id}/": {"get", "patch", "delete"},
     "/projects/{project_id}/events/": {"get"},
+    "/notification-preferences/": {"get", "patch"},
     "/notifications/ticket/": {"post"},
     "/tokens/": {"get", "post"},
     "/tokens/{id}/": {"get", "delete"},
@@ -143,6 +144,7 @@ class TestTheDocument:
             "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
             "/tokens/": {"name": "backup", "projects": [project.pk]},
+            "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "reports": True},
             "/notifications/ticket/": {},
         }
         for method in ("get", "post", "put", "patch"):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django_pm.api.preferences import PreferencesSerializer
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.api.tokens import ApiTokenSerializer
 from tests.api.support import DUE
@@ -95,12 +96,17 @@ SLOTS = {
     "comment-detail": {"id": "comment"},
     "token-list": {},
     "token-detail": {"id": "token"},
+    "notification-preferences": {},
+    "unsubscribe": {"token": "link"},
     "ticket": {},
     "schema": {},
     "docs": {},
     "docs-asset": {"name": "asset"},
 }
 """The kind of thing that each parameter of each path names."""
+
+LINKS = {"unsubscribe"}
+"""What is its own credential, and asks nobody for another: `tests/mail/test_sending.py` walks it."""
 
 OPEN = {"schema": SAFE, "docs": {"GET", "HEAD"}, "docs-asset": {"GET", "HEAD"}}
 """What tells of no object and is there for everybody, and by which methods."""
@@ -133,6 +139,7 @@ token-list      POST                 201       201     201     201      201
 token-detail    GET                  404       200     200     200      200
 token-detail    DELETE               404       204     204     204      204
 ticket          POST                 201       201     201     201      201
+notification-preferences  GET PATCH  200       200     200     200      200
 """
 
 
@@ -154,7 +161,7 @@ def expected_status(actor: Actor, name: str, method: str, role: str | None) -> i
         return 200 if method in OPEN[name] else 405
     if actor.refused:
         return actor.refused
-    if (actor.reads_only and method not in SAFE) or (actor.is_token and name.startswith("token-")):
+    if (actor.reads_only and method not in SAFE and name != "ticket") or (actor.is_token and name.startswith("token-")):
         return 403
     if method == "OPTIONS":
         return 200
@@ -178,6 +185,7 @@ def body(name: str, *, project: Any, user: Any) -> dict[str, Any]:
         "comment-list": {"content": "Deeper."},
         "comment-detail": {"content": "Shallower."},
         "token-list": {"name": "another"},
+        "notification-preferences": {"reminders": False},
     }.get(name, {})
 
 
@@ -224,6 +232,7 @@ FIELDS = {
         "updated_at": READ_ONLY,
     },
     MembershipSerializer: {"id": READ_ONLY, "user": KEY, "role": VALUE},
+    PreferencesSerializer: {"language": VALUE, "time_zone": VALUE, "reminders": VALUE, "reports": VALUE},
     ApiTokenSerializer: {
         "id": READ_ONLY,
         "name": VALUE,

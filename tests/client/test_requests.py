@@ -331,8 +331,16 @@ def test_it_needs_httpx_and_says_so():
     assert "ImportError: django_pm.client needs httpx: pip install 'django-pm[client]'" in done.stderr
 
 
+def test_it_needs_websockets_to_follow_alone_and_says_so():
+    program = "import sys; sys.modules['websockets'] = None; from django_pm.client import Client as C; C('http://x/').follow()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: follow() needs websockets: pip install 'django-pm[client]'" in done.stderr
+
+
 def test_it_needs_no_django():
-    program = "import sys, django_pm.client; print(sorted({'django', 'rest_framework'} & set(sys.modules)))"
+    program = (
+        "import sys, django_pm.client; print(sorted({'django', 'rest_framework', 'websockets'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

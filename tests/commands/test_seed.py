@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -397,19 +396,6 @@ def test_wakes_readers(django_capture_on_commit_callbacks: Any) -> None:
     with django_capture_on_commit_callbacks() as callbacks:
         run()
     assert callbacks
-
-
-def test_memory_does_not_grow_with_the_number_of_tasks() -> None:
-    def peak(tasks: int) -> int:
-        tracemalloc.start()
-        try:
-            run(projects=1, tasks=tasks, comments=tasks // 2)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    run()  # what is loaded once is loaded now
-    assert peak(10_000) < 1.5 * peak(2_000)
 
 
 def test_does_not_ask_the_database_row_by_row(django_assert_max_num_queries: Any) -> None:

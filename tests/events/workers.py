@@ -87,6 +87,14 @@ def backend_pid() -> int:
         return int(cursor.fetchone()[0])
 
 
+def database_url() -> str:
+    """Where the database of this test is, for a process of its own."""
+    database = connection.settings_dict
+    password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
+    host = f"{database['HOST']}:{database['PORT'] or 5432}" if database["HOST"] else ""
+    return f"postgresql://{database['USER']}{password}@{host}/{database['NAME']}"
+
+
 def is_waiting(pid: int) -> bool:
     """Whether the backend waits for a lock that somebody else holds."""
     with connection.cursor() as cursor:
@@ -261,9 +269,6 @@ def halting_numberer(halt: Callable[[], Any]) -> Iterator[None]:
 
 def spawn_numberer(project_id: Any) -> subprocess.Popen[str]:
     """A process that numbers the project in this test's database and says so on its output while it holds the lock."""
-    database = connection.settings_dict
-    password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
-    host = f"{database['HOST']}:{database['PORT'] or 5432}" if database["HOST"] else ""
     root = Path(__file__).resolve().parents[2]
     work = f"import django; django.setup(); from {__name__} import number_and_hold; number_and_hold({project_id})"
     return subprocess.Popen(
@@ -273,7 +278,7 @@ def spawn_numberer(project_id: Any) -> subprocess.Popen[str]:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(root), *sys.path]),
             "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "PM_TEST_DATABASE_URL": f"postgresql://{database['USER']}{password}@{host}/{database['NAME']}",
+            "PM_TEST_DATABASE_URL": database_url(),
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -21,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 MANAGE = ROOT / "example_project" / "manage.py"
 START_SECONDS = 30
 
+# What `make demo` starts: HTTP and the sockets of live notifications from one process.
+LIVE_SERVER = [sys.executable, "-m", "uvicorn", "--app-dir", str(MANAGE.parent), "--timeout-graceful-shutdown", "1"]
+LIVE_SERVER += ["--log-level", "warning", "config.asgi:application", "--port"]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -111,12 +115,12 @@ class Site:
         return done.stdout
 
     @contextlib.contextmanager
-    def served(self, *command: str) -> Iterator[None]:
-        """Serve the site on a free port until the block ends.
+    def served(self, *command: str, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+        """Serve the site on a free port until the block ends; gives the server's process.
 
-        As a demo is, unless by `command`, which gets the port as its last argument.
+        By Django's development server, unless by `command`, which gets the port as its last argument.
         """
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         log = self.folder / "server.log"
         with log.open("w") as output:
@@ -131,7 +135,7 @@ class Site:
             )
             try:
                 wait_until_it_listens(port, server, log)
-                yield
+                yield server
             finally:
                 server.terminate()
                 server.wait(timeout=10)

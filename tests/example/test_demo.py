@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.example.site import Browser, Site
+from tests.example.site import ROOT, Browser, Site
 
 PEOPLE = ["ana", "mo", "ben", "vera", "omar"]
 
@@ -138,11 +139,19 @@ def test_the_pages_are_there_and_need_nothing_from_elsewhere(browser: Browser) -
     assert home.count("curl -u ben:demo") == 3
 
 
-def test_the_scripts_and_styles_of_the_docs_are_served(browser: Browser) -> None:
-    files = re.findall(r"""(?:src|href)=["'](/[^"']+)["']""", browser.ask("/docs/").text)
-    assert files
+@pytest.mark.parametrize("path", ["/docs/", "/live/"])
+def test_the_scripts_and_styles_of_a_page_are_served(browser: Browser, path: str) -> None:
+    sign_in(browser, "/accounts/login/", "ben")
+    page = browser.ask(path).text
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page)
+    files = re.findall(r"""(?:src|href)=["'](/[^"']+)["']""", page)
+    assert any(file.endswith(".js") for file in files)
     for file in files:
         assert browser.ask(file).status == 200, file
+
+
+def test_live_is_for_those_who_signed_in(browser: Browser) -> None:
+    assert "Sign in" in browser.ask("/live/").text
 
 
 def test_without_credentials_the_api_says_how_to_sign_in(browser: Browser) -> None:
@@ -243,3 +252,13 @@ def test_settings_that_cannot_work_are_named(site: Site, variables: dict[str, st
     done = site.manage("check", **variables)
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+def test_redis_is_set_up_as_the_documentation_recommends(site: Site) -> None:
+    shown = "import json; from django.conf import settings; print(json.dumps(settings.CHANNEL_LAYERS))"
+    printed = site.must_manage("shell", "-v", "0", "-c", shown, REDIS_URL="redis://127.0.0.1:6379/0")
+    page = (ROOT / "docs" / "realtime.md").read_text()
+    block = page[page.index("CHANNEL_LAYERS = {") :].partition("\n\n")[0]
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent("    " + block), {}, names)  # noqa: S102 (our own page)
+    assert json.loads(printed.splitlines()[-1]) == names["CHANNEL_LAYERS"]

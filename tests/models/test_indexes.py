@@ -20,6 +20,7 @@ from django.urls import reverse
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.services.reminders import queue_due
 from tests.factories import make_superuser, make_user
 
 NOT_INDEXED = {"search"}  # any word anywhere in a text: each row that the other filters leave is looked at
@@ -265,6 +266,16 @@ def test_planner_reads_overdue_tasks_from_the_index_of_open_ones(plans, ordering
     first, *_without_due_date = plans(f"/tasks/?overdue=true&ordering={ordering}")
     assert_reads_no_table_whole(first)
     assert "django_pm_task_open_due" in {node.get("Index Name") for node in nodes(first)}, scans(first)
+
+
+@pytest.mark.postgres
+def test_planner_finds_what_to_remind_of_in_the_index_of_open_tasks(site, db):
+    with time_machine.travel(MIDYEAR), CaptureQueriesContext(connection) as captured:
+        queue_due()
+    first, *_next = [query["sql"] for query in captured if 'FROM "django_pm_task"' in query["sql"]]
+    plan = plan_of(first)
+    assert_reads_no_table_whole(plan)
+    assert "django_pm_task_open_due" in {node.get("Index Name") for node in nodes(plan)}, scans(plan)
 
 
 @pytest.mark.postgres

@@ -14,27 +14,56 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from django_pm.realtime.asgi import with_notifications
+from tests.realtime.frames import check
 
 HOST = "127.0.0.1"
 PATIENCE = 15
 
 
-class Site:
-    """Where the server answers, and the sockets that tests open to it."""
+class Address:
+    """Where a server answers, and the sockets that tests open to it."""
 
     def __init__(self, port):
         self.port = port
-        self.origin = f"http://{HOST}:{port}"
+
+    @property
+    def origin(self):
+        return f"http://{HOST}:{self.port}"
 
     @contextmanager
-    def socket(self, user=None, *, query="", origin="", headers=None):
+    def socket(self, user=None, *, path="/ws/notifications/", query="", origin="", headers=None):
         """A socket, signed in by a session of `user` if one is given."""
         headers = dict(headers or {})
         if user is not None:
             headers["Cookie"] = f"sessionid={session_of(user)}"
-        url = f"ws://{HOST}:{self.port}/ws/notifications/{query}"
+        url = f"ws://{HOST}:{self.port}{path}{query}"
         with connect(url, origin=origin or self.origin, additional_headers=headers, open_timeout=PATIENCE) as websocket:
             yield Socket(websocket)
+
+
+class Site(Address):
+    """A server in a thread of the tests. It may be stopped, and come back where it was."""
+
+    def __init__(self, application):
+        super().__init__(0)
+        self.application = application
+
+    def start(self):
+        config = uvicorn.Config(self.application, host=HOST, port=self.port, log_level="warning", lifespan="off")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        until = time.monotonic() + PATIENCE
+        while not self.server.started:
+            assert time.monotonic() < until
+            assert self.thread.is_alive()
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self):
+        self.server.should_exit = True
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
 
 
 class Socket:
@@ -44,13 +73,18 @@ class Socket:
         self.websocket = websocket
 
     def send(self, frame):
-        self.websocket.send(frame if isinstance(frame, (str, bytes)) else json.dumps(frame))
+        """A frame as the document has it, or a text or bytes that are none."""
+        self.websocket.send(frame if isinstance(frame, (str, bytes)) else json.dumps(check(frame, from_client=True)))
+
+    def receive(self, until):
+        """The next frame, judged by the document. Raises ``TimeoutError``."""
+        return check(json.loads(self.websocket.recv(timeout=max(0.01, until - time.monotonic()))))
 
     def frame(self, *kinds):
         """The next frame; with `kinds`, the next of one of these, heartbeats passed over."""
         until = time.monotonic() + PATIENCE
         while True:
-            frame = json.loads(self.websocket.recv(timeout=max(0.01, until - time.monotonic())))
+            frame = self.receive(until)
             if not kinds or frame["type"] in kinds:
                 return frame
             assert frame["type"] == "heartbeat", (kinds, frame)
@@ -78,7 +112,7 @@ class Socket:
         until = time.monotonic() + seconds
         while True:
             try:
-                frame = json.loads(self.websocket.recv(timeout=max(0.01, until - time.monotonic())))
+                frame = self.receive(until)
             except TimeoutError:
                 return True
             if frame["type"] != "heartbeat":
@@ -89,7 +123,7 @@ class Socket:
         until = time.monotonic() + PATIENCE
         try:
             while True:
-                self.websocket.recv(timeout=max(0.01, until - time.monotonic()))
+                self.receive(until)
         except ConnectionClosed as error:
             return error.rcvd.code if error.rcvd else None
 
@@ -101,19 +135,15 @@ def session_of(user):
 
 
 @pytest.fixture
-def site(transactional_db):
-    config = uvicorn.Config(
-        with_notifications(get_asgi_application()), host=HOST, port=0, log_level="warning", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until = time.monotonic() + PATIENCE
-    while not server.started:
-        assert time.monotonic() < until
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield Site(server.servers[0].sockets[0].getsockname()[1])
-    server.should_exit = True
-    thread.join(PATIENCE)
+def application():
+    """What is served."""
+    return with_notifications(get_asgi_application())
+
+
+@pytest.fixture
+def site(transactional_db, application):
+    site = Site(application)
+    site.start()
+    yield site
+    site.stop()
     connections.close_all()

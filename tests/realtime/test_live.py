@@ -131,7 +131,8 @@ class TestResume:
             welcome = socket.frame("welcome")
             key = str(project.pk)
             socket.send({"type": "resume", "since": {key: 99}, "epoch": {key: welcome["epoch"][key]}})
-            expected = {"type": "reset", "project": project.pk, "head": 2, "reason": "ahead"}
+            epoch = welcome["epoch"][key]
+            expected = {"type": "reset", "project": project.pk, "head": 2, "epoch": epoch, "reason": "ahead"}
             assert socket.frames(2) == [expected, {"type": "resumed", "replayed": 0}]
             make_task(project)
             assert socket.frame()["seq"] == 3

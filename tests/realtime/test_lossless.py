@@ -21,6 +21,7 @@ from django_pm.models import Task
 from tests.events.workers import LONG
 from tests.factories import make_project, make_user
 from tests.realtime.conftest import session_of
+from tests.realtime.frames import check
 
 pytestmark = pytest.mark.postgres
 
@@ -56,7 +57,7 @@ class Client:
         async with connect(self.url + query, **headers) as socket:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    welcome = json.loads(await socket.recv())
+                    welcome = check(json.loads(await socket.recv()))
                 if self.since:
                     await socket.send(json.dumps({"type": "resume", "since": self.since}))
                 else:
@@ -65,7 +66,7 @@ class Client:
                 while not until(self) and time.monotonic() < deadline:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0.2):
-                            self.take(json.loads(await socket.recv()))
+                            self.take(check(json.loads(await socket.recv())))
             except ConnectionClosed as error:
                 self.wrong.append(f"closed with {error}")
             socket.transport.abort()

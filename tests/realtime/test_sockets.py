@@ -3,10 +3,13 @@
 import base64
 
 import pytest
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.sessions.models import Session
+from django.urls import path
 from websockets.exceptions import InvalidStatus
 
 from django_pm.models.ticket import Ticket
+from django_pm.realtime.asgi import notifications
 from tests.api.support import send
 from tests.factories import PASSWORD, login_name, make_task, make_token, make_user
 from tests.realtime.conftest import session_of
@@ -47,6 +50,30 @@ class TestConnecting:
                 assert second.closed() == 4429
             with site.socket(make_user()) as other:
                 other.frame("welcome")
+
+
+class TestMountedByHand:
+    """Whoever leaves out the helper and routes to the endpoint itself has mounted nothing unprotected."""
+
+    @pytest.fixture
+    def application(self):
+        return ProtocolTypeRouter({"websocket": URLRouter([path("elsewhere/", notifications)])})
+
+    def test_nobody_gets_in(self, site):
+        with site.socket(path="/elsewhere/") as socket:
+            assert socket.closed() == 4401
+
+    def test_nor_does_another_sites_page(self, site, owner):
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            site.socket(owner, path="/elsewhere/", origin="https://evil.example"),
+        ):
+            pass
+        assert refused.value.response.status_code == 403
+
+    def test_who_is_signed_in_does(self, site, owner, project):
+        with site.socket(owner, path="/elsewhere/") as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
 
 
 class TestEnding:

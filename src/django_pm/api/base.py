@@ -80,6 +80,9 @@ class BaseAPIView(APIView):
     content_negotiation_class = JSONNegotiation
     schema = ApiSchema()
 
+    is_for_readers = False
+    """Whether a token that may only read may use every method: none of them changes what anybody can read."""
+
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
         """Under a host's ``ATOMIC_REQUESTS`` too, a view opens its own transactions: a reader must be able to number a
@@ -119,7 +122,8 @@ class BaseAPIView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method not in SAFE_METHODS and access.grant_of(request.user).read_only:
+        reads = request.method in SAFE_METHODS or self.is_for_readers
+        if not reads and access.grant_of(request.user).read_only:
             raise NotAllowed(_("This token may only read."))
 
     def get_visible(self, rows: QuerySet[Any], key: str) -> Any:

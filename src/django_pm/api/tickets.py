@@ -36,6 +36,7 @@ class TicketView(BaseAPIView):
     """A ticket opens one socket at `/ws/notifications/?ticket=…` within 30 seconds, as whoever asked for it."""
 
     schema = TicketSchema()
+    is_for_readers = True
 
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         token = request.auth if isinstance(request.auth, ApiToken) else None

@@ -5,9 +5,11 @@ from typing import Any
 from django.urls import path
 
 from django_pm.api.feed import EventFeedView
+from django_pm.api.preferences import PreferencesView
 from django_pm.api.schema import SchemaView, docs, docs_asset
 from django_pm.api.tickets import TicketView
 from django_pm.api.tokens import ApiTokenViewSet
+from django_pm.api.unsubscribe import unsubscribe
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 
 app_name = "django_pm"
@@ -32,6 +34,8 @@ urlpatterns = [
     path("comments/<str:id>/", CommentViewSet.as_view(DETAIL), name="comment-detail"),
     path("tokens/", ApiTokenViewSet.as_view(LIST), name="token-list"),
     path("tokens/<str:id>/", ApiTokenViewSet.as_view({"get": "retrieve", "delete": "destroy"}), name="token-detail"),
+    path("notification-preferences/", PreferencesView.as_view(), name="notification-preferences"),
+    path("notifications/unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
     path("notifications/ticket/", TicketView.as_view(), name="ticket"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),

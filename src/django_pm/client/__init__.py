@@ -1,10 +1,12 @@
 """A client of the REST API, for scripts, tests and other sites: ``Client``, and ``AsyncClient`` for ``await``.
 
-It needs httpx (the extra ``client``) and nothing else: neither Django nor the rest of this package. What is meant for
+It needs httpx, and websockets to ``follow`` (the extra ``client``), and nothing else: neither Django nor the rest of
+this package. What is meant for
 callers is what this module names; ``docs/client.md`` tells how to use it.
 
-Inside, ``steps``, ``resources`` and ``feed`` decide everything and send nothing: they are generators that ask for a
-request or a pause and are handed what came of it. ``clients`` holds the two loops that do what is asked.
+Inside, ``steps``, ``resources``, ``feed`` and ``following`` decide everything and send nothing: they are generators
+that ask for a request, a pause or a frame and are handed what came of it. ``clients`` holds the loops that do what is
+asked, ``sockets`` their WebSockets.
 """
 
 try:
@@ -14,7 +16,7 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("django_pm.client needs httpx: pip install 'django-pm[client]'", name="httpx") from None
 
-from django_pm.client.clients import AsyncClient, Client
+from django_pm.client.clients import AsyncClient, AsyncFollower, Client, Follower
 from django_pm.client.errors import (
     Changed,
     Conflict,
@@ -27,10 +29,13 @@ from django_pm.client.errors import (
     PmError,
     Reset,
     ServerError,
+    SocketRefused,
     Throttled,
     UnexpectedAnswer,
 )
 from django_pm.client.objects import (
+    AccessGained,
+    AccessLost,
     Actor,
     Comment,
     Event,
@@ -40,6 +45,7 @@ from django_pm.client.objects import (
     Position,
     Priority,
     Project,
+    ProjectReset,
     Role,
     Scope,
     Status,
@@ -49,14 +55,18 @@ from django_pm.client.objects import (
 from django_pm.client.retries import Retry
 
 __all__ = [
+    "AccessGained",
+    "AccessLost",
     "Actor",
     "AsyncClient",
+    "AsyncFollower",
     "Changed",
     "Client",
     "Comment",
     "Conflict",
     "ConnectionFailed",
     "Event",
+    "Follower",
     "Invalid",
     "Key",
     "KeyReused",
@@ -69,11 +79,13 @@ __all__ = [
     "Position",
     "Priority",
     "Project",
+    "ProjectReset",
     "Reset",
     "Retry",
     "Role",
     "Scope",
     "ServerError",
+    "SocketRefused",
     "Status",
     "Task",
     "Throttled",

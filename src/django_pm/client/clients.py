@@ -1,15 +1,21 @@
-"""The two clients: what is asked for by steps, they do, one with ``await`` and one without. Decisions are elsewhere."""
+"""The two clients: what is asked for by steps, they do, one with ``await`` and one without. Decisions are elsewhere.
+
+``sockets`` is imported where somebody follows: whoever does not need not load websockets.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from typing import Any, Self, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from weakref import WeakSet
 
 import httpx
 
 from django_pm.client.feed import AsyncEvents, Events
+from django_pm.client.following import PATH, Following, Item, Since, Talk
+from django_pm.client.objects import Key, Position, Project
 from django_pm.client.resources import (
     AsyncComments,
     AsyncMembers,
@@ -24,6 +30,9 @@ from django_pm.client.resources import (
 )
 from django_pm.client.retries import Retry
 from django_pm.client.steps import Give, Pause, Send, Steps, Stream
+
+if TYPE_CHECKING:
+    from django_pm.client.sockets import AsyncWire, Wire
 
 T = TypeVar("T")
 
@@ -52,10 +61,17 @@ class _Base:
     """What both clients are given and know."""
 
     def __init__(
-        self, base_url: str, token: str | None, auth: Credentials | None, timeout: float | httpx.Timeout, retry: Retry
+        self,
+        base_url: str,
+        token: str | None,
+        auth: Credentials | None,
+        timeout: float | httpx.Timeout,
+        retry: Retry,
+        options: dict[str, Any],
     ) -> None:
         self.base_url = _checked(base_url)
         self.retry = retry
+        self._options = options
         self._auth = _credentials(token, auth)
         self._timeout = timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)
         limits = self._timeout.as_dict()
@@ -83,6 +99,76 @@ class _Base:
             "timeout": httpx.Timeout(**limits),
         }
 
+    def _following(
+        self, since: Since | None, projects: Sequence[Project | Key] | None, patience: float | None, ws_url: str | None
+    ) -> Following:
+        url = self.base_url.replace("http", "ws", 1) if ws_url is None else ws_url
+        address = httpx.URL(url)
+        if address.scheme not in {"ws", "wss"} or not address.host or address.userinfo:
+            raise ValueError("ws_url must be an address such as wss://site.example/ws/, without a password.")
+        if ws_url is None:
+            url = str(address.copy_with(path=PATH))
+        return Following(url, since, projects, self.retry, patience)
+
+
+class Follower:
+    """What ``Client.follow`` gives: iterate over it. ``with`` or ``close`` closes its socket, as the end of a loop over
+    one that nothing else refers to does."""
+
+    def __init__(self, following: Following, items: Generator[Item, None, None]) -> None:
+        self._following = following
+        self._items = items
+
+    @property
+    def positions(self) -> dict[Key, Position]:
+        """The place in each project behind the item that was given last. Keep them, and hand them to ``since``."""
+        return dict(self._following.tracker.positions)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Item:
+        return next(self._items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket. From another thread, close the client instead."""
+        self._items.close()
+
+
+class AsyncFollower:
+    """``Follower`` for ``async for``, ``async with`` and ``await follower.aclose()``."""
+
+    def __init__(self, following: Following, items: AsyncGenerator[Item, None]) -> None:
+        self._following = following
+        self._items = items
+
+    @property
+    def positions(self) -> dict[Key, Position]:
+        """The place in each project behind the item that was given last. Keep them, and hand them to ``since``."""
+        return dict(self._following.tracker.positions)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        return await anext(self._items)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        await self._items.aclose()
+
 
 class Client(_Base):
     """The API of one site, for one user.
@@ -103,7 +189,7 @@ class Client(_Base):
         sleep: Callable[[float], None] = time.sleep,
         **options: Any,
     ) -> None:
-        super().__init__(base_url, token, auth, timeout, retry)
+        super().__init__(base_url, token, auth, timeout, retry, options)
         self._sleep = sleep
         self._http = httpx.Client(**self._http_options, **options)
         self.projects = Projects(self)
@@ -112,6 +198,7 @@ class Client(_Base):
         self.members = Members(self)
         self.tokens = Tokens(self)
         self.events = Events(self)
+        self._wires: WeakSet[Wire] = WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +207,50 @@ class Client(_Base):
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and with them what follows."""
         self._http.close()
+        for wire in list(self._wires):
+            wire.shut()
+
+    def follow(
+        self,
+        since: Since | None = None,
+        projects: Sequence[Project | Key] | None = None,
+        *,
+        patience: float | None = None,
+        ws_url: str | None = None,
+    ) -> Follower:
+        """What happens in all projects that you see, or in those named, as it happens, over a WebSocket.
+
+        It gives each ``Event`` once and in order per project, and besides ``ProjectReset``, ``AccessGained`` and
+        ``AccessLost``; it does not end. It begins now, or behind ``since``, the ``positions`` of an earlier follower; a
+        project that is not among these is told as gained. A socket that ends is opened again and resumed, after pauses
+        that grow; after ``patience`` seconds in which nothing was heard, if given, the error is raised. The socket is
+        at ``/ws/notifications/`` of the host, unless ``ws_url`` says otherwise; ``SocketRefused`` is raised where there
+        is none.
+        """
+        from django_pm.client.sockets import Wire
+
+        following = self._following(since, projects, patience, ws_url)
+        wire = Wire(self._options)
+        self._wires.add(wire)
+        return Follower(following, self._talk(following.steps(), wire))
+
+    def _talk(self, talk: Talk, wire: Wire) -> Generator[Item, None, None]:
+        """Do the steps of a follower; give what they give."""
+        answer: Any = None
+        try:
+            while True:
+                step = talk.throw(answer) if isinstance(answer, httpx.RequestError) else talk.send(answer)
+                answer = None
+                if isinstance(step, Give):
+                    yield from step.items
+                elif isinstance(step, (Send, Pause)):
+                    answer = self._do(step)
+                else:
+                    answer = wire.do(step)
+        finally:
+            wire.close()
 
     def _run(self, steps: Steps[T]) -> T:
         """Do the steps; return what they end in."""
@@ -171,7 +300,7 @@ class AsyncClient(_Base):
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         **options: Any,
     ) -> None:
-        super().__init__(base_url, token, auth, timeout, retry)
+        super().__init__(base_url, token, auth, timeout, retry, options)
         self._sleep = sleep
         self._http = httpx.AsyncClient(**self._http_options, **options)
         self.projects = AsyncProjects(self)
@@ -180,6 +309,7 @@ class AsyncClient(_Base):
         self.members = AsyncMembers(self)
         self.tokens = AsyncTokens(self)
         self.events = AsyncEvents(self)
+        self._wires: WeakSet[AsyncWire] = WeakSet()
 
     async def __aenter__(self) -> Self:
         return self
@@ -188,8 +318,43 @@ class AsyncClient(_Base):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, and with them what follows."""
         await self._http.aclose()
+        for wire in list(self._wires):
+            await wire.shut()
+
+    def follow(
+        self,
+        since: Since | None = None,
+        projects: Sequence[Project | Key] | None = None,
+        *,
+        patience: float | None = None,
+        ws_url: str | None = None,
+    ) -> AsyncFollower:
+        """As ``Client.follow``, for ``async for``, under asyncio."""
+        from django_pm.client.sockets import AsyncWire
+
+        following = self._following(since, projects, patience, ws_url)
+        wire = AsyncWire(self._options)
+        self._wires.add(wire)
+        return AsyncFollower(following, self._talk(following.steps(), wire))
+
+    async def _talk(self, talk: Talk, wire: AsyncWire) -> AsyncGenerator[Item, None]:
+        """Do the steps of a follower; give what they give."""
+        answer: Any = None
+        try:
+            while True:
+                step = talk.throw(answer) if isinstance(answer, httpx.RequestError) else talk.send(answer)
+                answer = None
+                if isinstance(step, Give):
+                    for item in step.items:
+                        yield item
+                elif isinstance(step, (Send, Pause)):
+                    answer = await self._do(step)
+                else:
+                    answer = await wire.do(step)
+        finally:
+            await wire.aclose()
 
     async def _run(self, steps: Steps[T]) -> T:
         """Do the steps; return what they end in."""

@@ -118,6 +118,10 @@ class Throttled(PmError):
     retry_after: float | None = None
 
 
+class SocketRefused(PmError):
+    """The site opens no WebSocket there: it has none, or another address. ``events.follow`` needs none."""
+
+
 class ServerError(PmError):
     """5xx."""
 

@@ -48,7 +48,7 @@ class EventVerbs(Resource):
     def head(self, project: Project | Key) -> Steps[Position]:
         """The place behind the last event so far. Ask for it *before* fetching the project: what happens in between is
         then told, at worst a second time."""
-        return self._head(key_of(project), self._retry)
+        return head_of(key_of(project), self._retry)
 
     @listing
     def list(
@@ -88,10 +88,10 @@ class EventVerbs(Resource):
         while True:
             try:
                 if place is None:
-                    place = yield from self._head(key, once)
+                    place = yield from head_of(key, once)
                 page = yield from self._page(key, place, once)
             except PmError as error:
-                if not _is_passing(error):
+                if not is_passing(error):
                     raise
                 failures += 1
                 asked = error.retry_after if isinstance(error, Throttled) else None
@@ -132,14 +132,6 @@ class EventVerbs(Resource):
             place = event.seq
         return Page(int(data.get("head", place)), epoch, events)
 
-    def _head(self, project: Any, retry: Retry) -> Steps[Position]:
-        request = get(path_of("projects", project, "events"), query(since=0, page_size=1))
-        outcome = yield from exchange(request, retry)
-        if outcome.status != 410:  # that the beginning was pruned does not matter here, and it tells the head too
-            require(request, outcome, 200)
-        data: Mapping[str, Any] = content(request, outcome.response)
-        return Position(int(data["head"]), str(data["epoch"]))
-
 
 class Events(EventVerbs, SyncResource): ...
 
@@ -147,5 +139,16 @@ class Events(EventVerbs, SyncResource): ...
 class AsyncEvents(EventVerbs, AsyncResource): ...
 
 
-def _is_passing(error: PmError) -> bool:
-    return isinstance(error, ConnectionFailed) or error.status in PASSING
+def head_of(project: Any, retry: Retry) -> Steps[Position]:
+    """The place behind the last event of a project."""
+    request = get(path_of("projects", project, "events"), query(since=0, page_size=1))
+    outcome = yield from exchange(request, retry)
+    if outcome.status != 410:  # that the beginning was pruned does not matter here, and it tells the head too
+        require(request, outcome, 200)
+    data: Mapping[str, Any] = content(request, outcome.response)
+    return Position(int(data["head"]), str(data["epoch"]))
+
+
+def is_passing(error: PmError) -> bool:
+    """Whether a follower waits for this to end."""
+    return isinstance(error, (ConnectionFailed, Throttled)) or error.status in PASSING

@@ -193,3 +193,35 @@ class Event(ApiObject):
     def position(self) -> Position:
         """The place behind this event."""
         return Position(self.seq, self.epoch)
+
+
+# What else a follower is told
+
+
+@dataclass(frozen=True)
+class ProjectReset:
+    """The events of a project cannot be continued: fetch it afresh. They go on behind ``position``.
+
+    ``reason`` is ``epoch`` (a backup was restored), ``trimmed`` (pruned), ``ahead`` (no such number yet), ``gap`` (the
+    client found a number missing) or ``too_many`` (more projects than one question can name; then ``position`` may be
+    None, until the next event).
+    """
+
+    project: Key
+    reason: str
+    position: Position | None
+
+
+@dataclass(frozen=True)
+class AccessGained:
+    """A project may be seen now that was not followed so far: fetch it. Its events begin behind ``position``."""
+
+    project: Key
+    position: Position
+
+
+@dataclass(frozen=True)
+class AccessLost:
+    """A project is not seen any more: removed, deleted or never visible; nobody says which."""
+
+    project: Key

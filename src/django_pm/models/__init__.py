@@ -4,7 +4,9 @@ from django_pm.models.api_token import ApiToken, Scope
 from django_pm.models.comment import AbstractComment, Comment
 from django_pm.models.event import Event, ProjectStream
 from django_pm.models.idempotency import IdempotencyKey
+from django_pm.models.mail import Mail, MailKind, MailState
 from django_pm.models.membership import Membership, Role
+from django_pm.models.preferences import NotificationPreferences
 from django_pm.models.project import AbstractProject, Project
 from django_pm.models.subscription import Cursor, ParkedEvent, Subscriber
 from django_pm.models.task import AbstractTask, Priority, Status, Task
@@ -19,7 +21,11 @@ __all__ = [
     "Cursor",
     "Event",
     "IdempotencyKey",
+    "Mail",
+    "MailKind",
+    "MailState",
     "Membership",
+    "NotificationPreferences",
     "ParkedEvent",
     "Priority",
     "Project",

@@ -46,6 +46,11 @@ class Credential:
     session_key: str = field(default="", repr=False)
     token_id: Any = None
 
+    @property
+    def can_be_checked(self) -> bool:
+        """Whether its end is noticed. Of what a host's own authentication vouched for, only the user is known."""
+        return bool(self.session_key) or self.token_id is not None
+
 
 @dataclass(frozen=True)
 class Peer:

@@ -11,24 +11,37 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
+
+from django.db import Error as DatabaseTrouble
 
 from django_pm import access
 from django_pm.api.fields import parse_key
 from django_pm.models import Project
 from django_pm.realtime import protocol, reading
 from django_pm.realtime.authentication import Peer
-from django_pm.realtime.protocol import FrameError
+from django_pm.realtime.protocol import Frame, FrameError
 from django_pm.realtime.reading import News, NotSignedIn, Place, Welcome
+from django_pm.realtime.threads import NoAnswer
 
 if TYPE_CHECKING:
     from django_pm.realtime.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 30
-"""How long somebody who catches up may take to read half a queue."""
+CLOSE_SECONDS = 2
+PAUSE_SECONDS = 0.4
+UNCHECKED_SECONDS = 15 * 60
+"""How long a credential is good for a socket that cannot be asked about again: one that the host alone knows."""
+
+ROOM_BYTES = protocol.MAX_QUEUED_BYTES // 2
+"""Somebody who catches up is sent more when no more than this is queued."""
+
+DRAIN_SECONDS = 15
+"""How long somebody who catches up may take to read half a queue; then they are closed, to come back and resume."""
 
 
 class Closed(Exception):
@@ -50,126 +63,181 @@ class Connection:
         self.hub = hub
         self.resumes = query.get("resume") == ["true"]
         self.only = _project_keys(query["project"]) if "project" in query else None
+        granted = access.grant_of(peer.user).project_ids
+        self._limits = [keys for keys in (self.only, granted) if keys is not None]
+        self.joined_in = 0
+        """The hub's turn in which this socket joined it."""
         self.places: dict[Any, Place] = {}
         """How far this socket is, where that is not where the hub is."""
+        self.doubtful: set[Any] = set()
+        """Projects that may have been reset while this socket was held."""
         self.held = True
         self.touched: set[Any] = set()
         self.next_heartbeat = time.monotonic() + protocol.HEARTBEAT_SECONDS
         self._receive = receive
         self._send = send
-        self._queue: deque[str] = deque()
+        self._queue: deque[Frame] = deque()
         self._queued_bytes = 0
         self._changed = asyncio.Event()
+        self._room = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[Closed] = loop.create_future()
         self._resumed: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._recovery: asyncio.Task[None] | None = None
+        self._recovery: asyncio.Task[None]
         self._frames_at: deque[float] = deque(maxlen=protocol.MAX_FRAMES_PER_SECOND)
 
     # Its life
 
     async def run(self) -> None:
         """Serve the socket until either side ends it."""
-        parts = (self._write(), self._read(), self._start(), self._end())
-        tasks = [asyncio.create_task(part) for part in parts]
-        ending = Closed()
+        loop = asyncio.get_running_loop()
+        if not self.credential.can_be_checked:
+            aged = loop.call_later(UNCHECKED_SECONDS, self.end, protocol.CLOSE_RESYNC, "Connect again.")
+            self._ended.add_done_callback(lambda _ended: aged.cancel())
+        self._recovery = loop.create_task(self._or_end(self._start))
+        parts = [loop.create_task(self._or_end(part)) for part in (self._write, self._read)]
         try:
-            for done in asyncio.as_completed(tasks):
-                await done  # starting ends by itself; the others end with the socket
-        except Closed as closed:
-            ending = closed
-        except OSError:  # what ASGI has `send` raise once the client is gone
-            logger.debug("A client went away.", exc_info=True)
-        except NotSignedIn:
-            ending = Closed(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
-        except Exception:
-            logger.exception("A socket failed.")
-            ending = Closed(protocol.CLOSE_TRY_LATER, "Something failed. Connect again.")
+            ending = await self._ended
         finally:
             self.hub.leave(self)
-            if self._recovery is not None:
-                tasks.append(self._recovery)
+            tasks = [self._recovery, *parts]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._close(ending)
 
+    async def _or_end(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work; if it fails, the socket ends."""
+        try:
+            await work()
+        except Closed as closed:
+            self._end(closed)
+        except NotSignedIn:
+            self._end(Closed(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more."))
+        except (DatabaseTrouble, NoAnswer) as error:
+            logger.warning("A socket is closed, for the database is away: %s", error)
+            self._end(Closed(protocol.CLOSE_TRY_LATER, "Connect again, later."))
+        except Exception:
+            logger.exception("A socket failed.")
+            self._end(Closed(protocol.CLOSE_TRY_LATER, "Something failed. Connect again, later."))
+
     def end(self, code: int, reason: str) -> None:
         """Have the socket closed, whatever it is doing; nothing more is sent."""
+        self._end(Closed(code, reason))
+
+    def _end(self, ending: Closed) -> None:
         self._queue.clear()
         if not self._ended.done():
-            self._ended.set_exception(Closed(code, reason))
-
-    async def _end(self) -> None:
-        await self._ended
+            self._ended.set_result(ending)
 
     async def _close(self, ending: Closed) -> None:
         if ending.code is None:
             return
         try:
-            message = {"type": "websocket.close", "code": ending.code, "reason": ending.reason}
-            async with asyncio.timeout(1):
-                await self._send(message)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._say_goodbye(ending.code, ending.reason)
+                # What the client has said before it heard of this stands before its answer; unread, it would hold the
+                # server up, which waits for that answer.
+                while (await self._receive())["type"] != "websocket.disconnect":
+                    pass
         except Exception:  # whatever the server raises for a socket that is gone already
             logger.debug("The socket was gone before it was closed.", exc_info=True)
+
+    async def _say_goodbye(self, code: int, reason: str) -> None:
+        try:
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except Exception:
+            if code >= protocol.PRIVATE_CODES:
+                raise
+            # daphne sends nothing but 1000 and private codes for an application; unclosed, the socket would stay mute.
+            await self._send(
+                {"type": "websocket.close", "code": code + protocol.PRIVATE_CODES - 1000, "reason": reason}
+            )
 
     # What it is told
 
     def allows(self, project_id: Any) -> bool:
         """Whether the client asked for this project, with a credential that is good for it."""
-        granted = access.grant_of(self.user).project_ids
-        return (self.only is None or project_id in self.only) and (granted is None or project_id in granted)
+        return not self._limits or all(project_id in keys for keys in self._limits)
 
     def deliver(self, news: News) -> None:
-        """Pass on what the hub has read; while held, or where something is missing before it, note that instead."""
+        """Pass on what the hub has read; while held, or while much is queued already, leave it out."""
         project_id = news.project_id
-        if self.held:
-            self.places.setdefault(project_id, news.since)
+        place = self.places.get(project_id, news.since)
+        is_full = self._queued_bytes and self._queued_bytes + news.size > protocol.MAX_QUEUED_BYTES
+        if self.held or is_full or (place.epoch == news.since.epoch and place.seq < news.since.seq):
+            self.miss(news)
             return
-        place = self.places.pop(project_id, news.since)
-        if news.reset or place.epoch != news.since.epoch:
-            self.tell("reset", project=project_id, head=news.place.seq, reason=news.reset or "epoch")
-            return
-        if place.seq > news.place.seq:  # still further than the hub, which came later to this project
-            self.places[project_id] = place
-        frames = [frame for frame in news.frames if frame[0] > place.seq] if place.seq > news.since.seq else news.frames
-        for _seq, text in frames:
-            self.put(text)
+        self.places.pop(project_id, None)
         self.touched.add(project_id)
+        if place == news.since and not news.reset:
+            self._put(news.frames, news.size)
+        elif news.reset or place.epoch != news.since.epoch:
+            self._reset(project_id, news.place, news.reset or "epoch")
+        else:
+            if place.seq > news.place.seq:  # still further than the hub, which came later to this project
+                self.places[project_id] = place
+            for frame in news.frames:
+                if frame.seq > place.seq:
+                    self.put(frame)
+
+    def _reset(self, project_id: Any, place: Place, reason: str) -> None:
+        self.tell("reset", project=project_id, head=place.seq, epoch=place.epoch, reason=reason)
 
     def miss(self, news: News) -> None:
-        """Note that this was handed out to others only; the socket reads it for itself."""
+        """Leave this out; the socket reads it for itself, from here on, at the client's pace."""
         self.places.setdefault(news.project_id, news.since)
+        if news.reset:
+            self.doubtful.add(news.project_id)
         if not self.held:
             self.held = True
-            self._recovery = asyncio.create_task(self._recover())
+            self._recovery = asyncio.get_running_loop().create_task(self._or_end(self._catch_up))
+
+    def lose(self, project_id: Any) -> None:
+        """Say that the project is not seen, and nothing more of it."""
+        self.places.pop(project_id, None)
+        self.doubtful.discard(project_id)
+        self.touched.discard(project_id)
+        self.tell("access_lost", project=project_id)
 
     def tell(self, kind: str, **fields: Any) -> None:
-        self.put(protocol.encode(kind, **fields))
+        self.put(protocol.frame(kind, **fields))
 
-    def put(self, text: str) -> None:
-        """Queue a frame. Whoever does not read any more is closed, to connect again and resume."""
+    def put(self, frame: Frame) -> None:
+        self._put((frame,), frame.size)
+
+    def _put(self, frames: Iterable[Frame], size: int) -> None:
+        """Queue frames of ``size`` bytes in all. Beyond the bound only what was asked for gets here, pongs say."""
         if self._ended.done():
             return
-        self._queue.append(text)
-        self._queued_bytes += len(text)
-        if self._queued_bytes > protocol.MAX_QUEUED_BYTES:
+        is_full = self._queued_bytes and self._queued_bytes + size > protocol.MAX_QUEUED_BYTES
+        self._queue.extend(frames)
+        self._queued_bytes += size
+        if is_full:
             self.end(protocol.CLOSE_RESYNC, "resync")
-        self._changed.set()
+        elif not self._changed.is_set():
+            self._changed.set()
 
     def heartbeat(self) -> None:
         """Say that the socket lives, and where the projects stand that moved since the last time."""
-        heads = {str(key): place.seq for key in self.touched if (place := self.hub.places.get(key)) is not None}
-        self.touched.clear()
+        told = list(islice(self.touched, protocol.MAX_HEADS))
+        self.touched.difference_update(told)
+        heads = {str(key): place.seq for key in told if (place := self.hub.places.get(key)) is not None}
         self.next_heartbeat = time.monotonic() + protocol.HEARTBEAT_SECONDS
         self.tell("heartbeat", heads=heads)
 
     async def _write(self) -> None:
+        queue, send = self._queue, self._send
         while True:
-            while self._queue:
-                text = self._queue.popleft()
-                self._queued_bytes -= len(text)
-                await self._send({"type": "websocket.send", "text": text})
+            while queue:
+                frame = queue.popleft()
+                try:
+                    await send(frame.message)
+                except OSError:  # what ASGI has `send` raise once the client is gone
+                    raise Closed from None
+                self._queued_bytes -= frame.size
+                if self._queued_bytes <= ROOM_BYTES:
+                    self._room.set()
             self._changed.clear()
             await self._changed.wait()
 
@@ -177,7 +245,10 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            message = await self._receive()
+            try:
+                message = await self._receive()
+            except OSError:
+                raise Closed from None
             if message["type"] == "websocket.disconnect":
                 raise Closed
             if message["type"] == "websocket.receive":
@@ -206,7 +277,8 @@ class Connection:
     # Catching up
 
     async def _start(self) -> None:
-        welcome = await self.hub.ask(reading.welcome, self.user, self.only)
+        welcome = await self.hub.ask(reading.welcome, self.user, self.credential, self.only)
+        await self.hub.prepare(welcome)
         self.hub.join(self, welcome)
         self._greet(welcome)
         if self.resumes:
@@ -217,8 +289,8 @@ class Connection:
         self.tell(
             "welcome",
             protocol=protocol.VERSION,
-            epoch={str(key): place.epoch for key, place in welcome.places.items()},
-            heads={str(key): place.seq for key, place in welcome.places.items()},
+            epoch={str(key): place.epoch for key, place in welcome.heads.items()},
+            heads={str(key): place.seq for key, place in welcome.heads.items()},
             complete=welcome.complete,
             heartbeat=protocol.HEARTBEAT_SECONDS,
         )
@@ -234,55 +306,62 @@ class Connection:
         for text, since in frame["since"].items():
             key = _project_key(text)
             if key is None or not self.allows(key):
-                self.put(protocol.encode("access_lost", project=text))
+                await self._drained()
+                self.tell("access_lost", project=text)
                 continue
             replayed += await self._replay(key, Place(frame["epoch"].get(text), since))
         self.tell("resumed", replayed=replayed)
 
     async def _catch_up(self) -> None:
         """Read what is missing until nothing is, then go live in the same step."""
-        while behind := [key for key, place in self.places.items() if self.hub.is_ahead_of(key, place)]:
+        while behind := [key for key, place in self.places.items() if self._is_behind(key, place)]:
+            moved = False
             for key in behind:
-                await self._replay(key, self.places[key])
+                if (place := self.places.get(key)) is not None:  # else lost meanwhile
+                    self.doubtful.discard(key)
+                    moved |= bool(await self._replay(key, place)) or self.places.get(key) != place
+            if not moved:  # the stream was put back, and the hub has yet to notice
+                await asyncio.sleep(PAUSE_SECONDS)
         self.held = False
 
-    async def _recover(self) -> None:
-        try:
-            await self._catch_up()
-        except Closed as closed:
-            self.end(closed.code or protocol.CLOSE_RESYNC, closed.reason)
-        except NotSignedIn:
-            self.end(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
-        except Exception:
-            logger.exception("A socket could not read what it missed.")
-            self.end(protocol.CLOSE_TRY_LATER, "Something failed. Connect again.")
+    def _is_behind(self, project_id: Any, place: Place) -> bool:
+        return project_id in self.doubtful or self.hub.is_ahead_of(project_id, place)
 
     async def _replay(self, project_id: Any, since: Place) -> int:
         """Send what happened behind ``since``, and remember how far that was; how many events."""
+        self.places[project_id] = since
         count = 0
         while True:
             page = await self.hub.ask(reading.replay, self.credential, project_id, since)
+            if project_id not in self.places:  # lost meanwhile, which has been told
+                return count
             if page is None:
-                self.places.pop(project_id, None)
-                self.tell("access_lost", project=project_id)
+                await self._drained()
+                self.lose(project_id)
                 return count
             if page.reset:
-                self.tell("reset", project=project_id, head=page.place.seq, reason=page.reset)
-            for _seq, text in page.frames:
-                await self._drained()
-                self.put(text)
-            count += len(page.frames)
+                self._reset(project_id, page.place, page.reset)
+            for frame in page.frames:
+                await self._drained(frame.size)
+                if project_id not in self.places:
+                    return count
+                self.put(frame)
+                count += 1
             since = self.places[project_id] = page.place
-            if len(page.frames) < reading.PAGE:
+            if not page.more:
                 return count
 
-    async def _drained(self) -> None:
-        """Wait until the client has read enough for more to be queued."""
-        until = time.monotonic() + DRAIN_SECONDS
-        while self._queued_bytes > protocol.MAX_QUEUED_BYTES // 2:
-            if time.monotonic() > until:
-                raise Closed(protocol.CLOSE_RESYNC, "resync")
-            await asyncio.sleep(0.01)
+    async def _drained(self, size: int = 0) -> None:
+        """Wait until the client has read enough for ``size`` bytes more to be queued."""
+        while self._queued_bytes > ROOM_BYTES or (
+            self._queued_bytes and self._queued_bytes + size > protocol.MAX_QUEUED_BYTES
+        ):
+            self._room.clear()
+            try:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._room.wait()
+            except TimeoutError:
+                raise Closed(protocol.CLOSE_RESYNC, "resync") from None
 
 
 def _project_key(text: str) -> Any:

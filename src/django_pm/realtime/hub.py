@@ -8,63 +8,75 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.db import connections
+from django.db import Error as DatabaseTrouble
 
 from django_pm.realtime import layer, protocol, reading
-from django_pm.realtime.authentication import no_longer_valid
+from django_pm.realtime.authentication import Credential
 from django_pm.realtime.connection import Connection
-from django_pm.realtime.reading import News, Place, Welcome
+from django_pm.realtime.reading import News, Place, Question, Sight, Welcome
+from django_pm.realtime.threads import NoAnswer, Threads
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.4
+CHECK_SECONDS = 0.8
+"""How soon, at the latest, somebody who is not signed in any more is closed."""
+
 SWEEP_SECONDS = 2.0
+BEAT_SECONDS = 1.0
 BACK_OFF_SECONDS = 2.0
-READERS = 4
-PROJECTS_PER_TURN = 2_000
+PROJECTS_PER_TURN = 5_000
 """How many streams are looked at in a turn for events that somebody else has numbered; the rest in the next turns."""
 
 
 class Watcher:
     """A connected user: what they see, as far as they have been told, and their sockets."""
 
-    def __init__(self, visible: set[Any] | None) -> None:
-        self.visible = visible
+    def __init__(self, sight: Sight) -> None:
+        self.sight = sight
         self.sockets: set[Connection] = set()
         self.turned = 0
         """How often they gained or lost a project."""
 
     def sees(self, project_id: Any) -> bool:
-        return self.visible is None or project_id in self.visible
+        return self.sight.keys is None or project_id in self.sight.keys
+
+    def learn(self, project_id: Any) -> bool:
+        """Note a project that they see; whether that is to be told: to whom not all are listed, any may be new."""
+        if self.sight.keys is not None:
+            self.sight.keys.add(project_id)
+        return self.sight.listed
 
 
 class Hub:
-    """The sockets of one event loop. Everything but ``ask`` runs on that loop, and so needs no lock."""
+    """The sockets of one event loop. Everything but what goes through ``ask`` runs on that loop, and needs no lock."""
 
     def __init__(self) -> None:
         self.places: dict[Any, Place] = {}
         """Up to where each project that somebody follows has been handed out."""
-        self._loop = asyncio.get_running_loop()
         self._watchers: dict[Any, Watcher] = {}
         self._open: Counter[Any] = Counter()
         self._hinted: set[Any] = set()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="django-pm-hub")
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="django-pm-sockets")
-        self._swept_at = 0.0
-        self._turned_to = 0
+        self._threads = Threads()
+        self._turn_number = 0
+        self._polled_at = 0.0
+        self._checked_at = 0.0
+        self._polls = 0
+        self._turned_to: Any = None
+        self._preparing = asyncio.Lock()
+        self._knows_all = False
+        """Whether ``places`` holds every stream, for users who see more than can be listed."""
 
     # The sockets
 
@@ -75,16 +87,33 @@ class Hub:
         self._open[user_id] += 1
         return True
 
+    async def prepare(self, welcome: Welcome) -> None:
+        """Have the places of all streams at hand, if somebody comes who sees too many projects to list."""
+        if welcome.sight.listed:
+            return
+        async with self._preparing:  # who comes second must not put the places further than the first was promised
+            if not self._knows_all:
+                self.places = await self.ask(reading.all_places) | self.places
+                self._knows_all = True
+
     def join(self, socket: Connection, welcome: Welcome) -> None:
         """Have ``socket`` told what happens from now on."""
         user_id = socket.credential.user_id
-        watcher = self._watchers.setdefault(user_id, Watcher(welcome.visible))
+        watcher = self._watchers.setdefault(user_id, Watcher(welcome.sight))
         watcher.sockets.add(socket)
-        for key, place in welcome.places.items():
-            if self.places.setdefault(key, place) != place:
+        socket.joined_in = self._turn_number
+        for key, place in welcome.follows.items():
+            here = self._follow(key, place)
+            if here != place:
                 socket.places[key] = place
+            if here.epoch != place.epoch:
+                socket.doubtful.add(key)
         if self._task is None or self._task.done():
             self._begin()
+
+    def _follow(self, project_id: Any, place: Place) -> Place:
+        """Where the hub is in a project; that is ``place`` if nobody has followed it, or its beginning if it is new."""
+        return self.places.setdefault(project_id, Place(place.epoch, 0) if self._knows_all else place)
 
     def leave(self, socket: Connection) -> None:
         """Forget ``socket``, and with the last one everything else."""
@@ -99,215 +128,230 @@ class Hub:
                 del self._watchers[user_id]
         if not self._watchers:
             self.places.clear()
+            self._knows_all = False
 
     def is_ahead_of(self, project_id: Any, place: Place) -> bool:
         """Whether more has been handed out than somebody at ``place`` has."""
         here = self.places.get(project_id)
         return here is not None and here.epoch == place.epoch and here.seq > place.seq
 
-    def wake(self, project_ids: Iterable[Any] = ()) -> None:
+    def wake(self, project_ids: Iterable[Any]) -> None:
         """Look sooner; the events may be in these projects."""
         self._hinted.update(project_ids)
         self._woken.set()
 
-    async def ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """The answer of the database to one socket, waited for without holding up the loop."""
-        return await self._loop.run_in_executor(self._readers, _answer, question, *arguments)
+    async def ask(self, question: Callable[..., T], *arguments: object) -> T:
+        """The answer of the database to one socket, waited for without holding up the loop. Raises ``NoAnswer``."""
+        return await self._threads.ask(question, *arguments)
 
-    async def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        """The same for the hub itself, which does not queue up behind the sockets."""
-        return await self._loop.run_in_executor(self._reader, _answer, question, *arguments)
-
-    async def _close_connections(self) -> None:
-        """Give back the connections of all threads; each waits for the others, so that none takes two of these jobs."""
-        all_there = threading.Barrier(READERS + 1)
-
-        def close() -> None:
-            with suppress(threading.BrokenBarrierError):
-                all_there.wait(timeout=5)
-            connections.close_all()
-
-        jobs = [self._loop.run_in_executor(self._readers, close) for _ in range(READERS)]
-        await asyncio.gather(*jobs, self._loop.run_in_executor(self._reader, close))
-
-    # The turns
+    # The tasks
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._restart)
 
     def _restart(self, task: asyncio.Task[None]) -> None:
-        """The turns end with the last socket; if they end otherwise, that is told, and they begin again."""
-        if not task.cancelled() and task.exception() is not None:
+        """The tasks end with the last socket; if they end otherwise, that is told, and they begin again."""
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             logger.error("The hub stopped; starting it again.", exc_info=task.exception())
-            if self._watchers:
-                self._begin()
+        if self._watchers:
+            self._begin()
 
     async def _run(self) -> None:
-        listening = self._loop.create_task(layer.listen(self.wake)) if layer.reaches_others() else None
+        others: list[Coroutine[Any, Any, None]] = [self._sweeps(), self._beats()]
+        if layer.reaches_others():
+            others.append(layer.listen(self.wake))
+        tasks = [asyncio.get_running_loop().create_task(other) for other in others]
+        self._threads.keep_connections = True
         try:
-            await self._take_turns()
+            await self._turns()
         finally:
-            if listening is not None:
-                listening.cancel()
-            await self._close_connections()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._threads.close_connections()
 
-    async def _take_turns(self) -> None:
-        pause = POLL_SECONDS
-        sweep: asyncio.Task[None] | None = None
-        while self._watchers:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
-            self._woken.clear()
-            self._heartbeats()
-            try:
-                await self._turn()
-                pause = POLL_SECONDS
-            except Exception:  # the database may be away; the sockets stay, and nothing is lost by waiting
-                logger.exception("Reading new events failed; trying again.")
-                pause = BACK_OFF_SECONDS
-            if time.monotonic() - self._swept_at >= SWEEP_SECONDS and (sweep is None or sweep.done()):
-                self._swept_at = time.monotonic()
-                sweep = self._loop.create_task(self._sweep())
+    async def _beats(self) -> None:
+        """Beside the turns: a database that hangs holds up events, not the sign that the sockets live."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._trying(self._beat)
 
-    def _heartbeats(self) -> None:
+    async def _beat(self) -> None:
         now = time.monotonic()
         for socket in self._sockets():
             if now >= socket.next_heartbeat:
                 socket.heartbeat()
 
+    async def _turns(self) -> None:
+        while self._watchers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._polled_at + POLL_SECONDS - time.monotonic())):
+                    await self._woken.wait()
+            self._woken.clear()
+            await self._trying(self._turn)
+
+    async def _sweeps(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await self._trying(self._sweep)
+
+    async def _trying(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The database may be away; the sockets stay, and nothing is lost by trying again."""
+        try:
+            await work()
+        except (DatabaseTrouble, NoAnswer) as error:
+            logger.warning("The database is away, and events wait: %s", error)
+            await asyncio.sleep(BACK_OFF_SECONDS)
+        except Exception:
+            logger.exception("Reading for the sockets failed; trying again.")
+            await asyncio.sleep(BACK_OFF_SECONDS)
+
     def _sockets(self) -> list[Connection]:
         return [socket for watcher in self._watchers.values() for socket in watcher.sockets]
 
+    # A turn: what happened
+
     async def _turn(self) -> None:
+        question = self._question()
+        try:
+            answers, invalid = await self._threads.ask_for_turn(reading.look, question)
+        except BaseException:
+            self._hinted |= question.hinted
+            raise
+        self._end(invalid)
+        for known, whole in answers:
+            if known is None and self._knows_all and not question.complete:
+                self.wake(
+                    [whole.project_id]
+                )  # somebody came meanwhile to whom a new project is told from its beginning
+                continue
+            for news in reading.parts(whole):
+                if self.places.get(whole.project_id) != known:
+                    # Somebody joined at another place meanwhile: read it again from there.
+                    self.wake([whole.project_id])
+                    break
+                self._hand_out(news, question.turn)
+                known = self.places.get(whole.project_id)
+                await asyncio.sleep(0)  # the sockets pass it on, before there is more
+            if whole.more:
+                self.wake([whole.project_id])
+
+    def _question(self) -> Question:
+        """Everything that is asked in a turn. Whoever joins from now on was not asked about."""
+        self._turn_number += 1
         hinted, self._hinted = self._hinted, set()
-        places, asked = dict(self.places), list(self._watchers)
-        found = await self._ask(self._news, hinted, places, self._some_followed(), asked)
-        if not found:
-            return
-        await self._end_invalid()
-        for news in found:
-            if self.places.get(news.project_id) == places.get(news.project_id):
-                self._hand_out(news)
-            else:  # somebody joined at another place meanwhile: read it again from there
-                self._woken.set()
-            if len(news.frames) == reading.PAGE:
-                self._woken.set()
+        now = time.monotonic()
+        poll = None
+        if now >= self._polled_at + POLL_SECONDS:
+            self._polled_at, poll = now, self._poll()
+        checks = now >= self._checked_at + CHECK_SECONDS
+        if checks:
+            self._checked_at = now
+        credentials = {socket.credential for socket in self._sockets()}
+        users = list(self._watchers)
+        return Question(self._turn_number, hinted, self.places, self._knows_all, poll, users, credentials, checks)
 
-    def _some_followed(self) -> list[Any]:
-        """The next stretch of the projects that are followed, round and round."""
+    def _poll(self) -> Callable[[], dict[Any, Place]]:
+        """Asks about the next stretch of the projects that are followed, round and round."""
+        if self._knows_all:
+            return self._next_places
         keys = list(self.places)
-        if len(keys) <= PROJECTS_PER_TURN:
-            return keys
-        start = self._turned_to % len(keys)
-        self._turned_to = start + PROJECTS_PER_TURN
-        return (keys + keys)[start : start + PROJECTS_PER_TURN]
+        if len(keys) > PROJECTS_PER_TURN:
+            self._polls += 1
+            start = (self._polls * PROJECTS_PER_TURN) % len(keys)
+            keys = (keys + keys)[start : start + PROJECTS_PER_TURN]
+        return lambda: reading.places_of(keys)
 
-    @staticmethod
-    def _news(hinted: set[Any], places: dict[Any, Place], followed: list[Any], user_ids: list[Any]) -> list[News]:
-        """What happened since ``places``. In a thread, so it works on copies."""
-        moved = {key for key, place in reading.places_of(followed).items() if place != places[key]}
-        concerned = reading.unnumbered_projects() | hinted | moved
-        return [reading.news(key, places.get(key), user_ids) for key in sorted(concerned)]
+    def _next_places(self) -> dict[Any, Place]:
+        found = reading.places_behind(self._turned_to, PROJECTS_PER_TURN)
+        self._turned_to = max(found) if len(found) == PROJECTS_PER_TURN else None
+        return found
 
-    async def _end_invalid(self) -> None:
+    def _end(self, invalid: set[Credential]) -> None:
         """Close whoever is not signed in any more. Asked after the events were read, so none of them is told."""
-        sockets = self._sockets()
-        invalid = await self._ask(no_longer_valid, {socket.credential for socket in sockets})
-        for socket in sockets:
-            if socket.credential in invalid:
-                socket.end(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
+        if invalid:
+            for socket in self._sockets():
+                if socket.credential in invalid:
+                    socket.end(protocol.CLOSE_NOT_SIGNED_IN, "Not signed in any more.")
 
-    def _hand_out(self, news: News) -> None:
+    def _hand_out(self, news: News, turn: int) -> None:
         key = news.project_id
-        followed = False
+        followed = self._knows_all
         for user_id, watcher in self._watchers.items():
-            if user_id not in news.asked:  # came meanwhile, so nobody has asked whether they may know
-                if watcher.sees(key):
-                    followed = True
-                    self._to_each(watcher, key, lambda socket: socket.miss(news))
-            elif user_id in news.seen_by:
+            if user_id in news.seen_by:
                 followed = True
-                if watcher.sees(key):
-                    self._to_each(watcher, key, lambda socket: socket.deliver(news))
+                if watcher.sees(key) or not watcher.learn(key):
+                    self._deliver(watcher, news, turn)
                 else:
                     self._gained(watcher, key, news.place)
             elif watcher.sees(key):
-                self._lost(watcher, key)
+                if all(socket.joined_in >= turn for socket in watcher.sockets):  # nobody has asked about this user yet
+                    followed = True
+                    self._deliver(watcher, news, turn)
+                elif news.gone or watcher.sight.keys is not None:
+                    self._lost(watcher, key)
+                else:  # they do not see all any more, and have not been told which ones they saw
+                    self._resync(watcher)
         if followed:
             self.places[key] = news.place
         else:
             self.places.pop(key, None)
 
-    def _to_each(self, watcher: Watcher, project_id: Any, tell: Callable[[Connection], None]) -> None:
+    def _deliver(self, watcher: Watcher, news: News, turn: int) -> None:
         for socket in watcher.sockets:
-            if socket.allows(project_id):
-                tell(socket)
+            if socket.allows(news.project_id):
+                if socket.joined_in < turn:
+                    socket.deliver(news)
+                else:  # came meanwhile: whether they may know of it, and are still signed in, they find out themselves
+                    socket.miss(news)
 
     def _gained(self, watcher: Watcher, project_id: Any, place: Place) -> None:
         watcher.turned += 1
-        if watcher.visible is not None:
-            watcher.visible.add(project_id)
-
-        def tell(socket: Connection) -> None:
-            socket.places[project_id] = place
-            socket.tell("access_gained", project=project_id, head=place.seq)
-
-        self._to_each(watcher, project_id, tell)
+        watcher.learn(project_id)
+        for socket in watcher.sockets:
+            if socket.allows(project_id):
+                socket.places[project_id] = place
+                socket.tell("access_gained", project=project_id, head=place.seq, epoch=place.epoch)
 
     def _lost(self, watcher: Watcher, project_id: Any) -> None:
         watcher.turned += 1
-        if watcher.visible is not None:
-            watcher.visible.discard(project_id)
+        if watcher.sight.keys is not None:
+            watcher.sight.keys.discard(project_id)
+        for socket in watcher.sockets:
+            if socket.allows(project_id):
+                socket.lose(project_id)
 
-        def tell(socket: Connection) -> None:
-            socket.places.pop(project_id, None)
-            socket.tell("access_lost", project=project_id)
+    def _resync(self, watcher: Watcher) -> None:
+        """What somebody sees has changed from some to all or back: too much to tell one by one."""
+        for socket in watcher.sockets:
+            socket.end(protocol.CLOSE_RESYNC, "resync")
 
-        self._to_each(watcher, project_id, tell)
+    # A sweep: what changed without an event
 
     async def _sweep(self) -> None:
-        """Ask the policy again for everybody: it may have changed without an event."""
-        try:
-            await self._end_invalid()
-            turned = {user_id: watcher.turned for user_id, watcher in self._watchers.items()}
-            visible = await self._ask(reading.visible_to, list(turned))
-            gained = {key for user_id, keys in visible.items() for key in self._new_to(user_id, keys)}
-            places = await self._ask(lambda: reading.places_of(gained, make=True))
-        except Exception:
-            logger.exception("Asking the policy again failed; trying again.")
-            return
-        for user_id, keys in visible.items():
-            watcher = self._watchers.get(user_id)
-            if watcher is not None and watcher.turned == turned[user_id]:  # else the answer is older than what was told
-                self._compare(watcher, keys, places)
+        """Ask the policy again for everybody."""
+        before = {user_id: (watcher, watcher.turned) for user_id, watcher in self._watchers.items()}
+        asked = {user_id: watcher.sight.snapshot() for user_id, watcher in self._watchers.items()}
+        credentials = {socket.credential for socket in self._sockets()}
+        sights, places, invalid = await self._threads.ask_for_sweep(reading.look_again, asked, credentials)
+        self._end(invalid)
+        for user_id, (watcher, turned) in before.items():
+            # Else the answer is older than what the user has been told.
+            if self._watchers.get(user_id) is watcher and watcher.turned == turned:
+                self._compare(watcher, asked[user_id], sights[user_id], places)
 
-    def _new_to(self, user_id: Any, keys: set[Any] | None) -> set[Any]:
-        watcher = self._watchers.get(user_id)
-        return keys - watcher.visible if watcher and keys is not None and watcher.visible is not None else set()
-
-    def _compare(self, watcher: Watcher, visible: set[Any] | None, places: dict[Any, Place]) -> None:
-        if visible is None or watcher.visible is None:
-            if visible is not watcher.visible:  # from some to all or back: too much to tell one by one
-                for socket in watcher.sockets:
-                    socket.end(protocol.CLOSE_RESYNC, "resync")
+    def _compare(self, watcher: Watcher, asked: Sight, now: Sight, places: dict[Any, Place]) -> None:
+        if now.listed != asked.listed or (now.keys is None) != (asked.keys is None):
+            self._resync(watcher)
             return
-        for key in watcher.visible - visible:
+        lost, gained = reading.gained(now, asked), reading.gained(asked, now)
+        for key in lost:
             self._lost(watcher, key)
-        for key in visible - watcher.visible:
-            if key in places:
-                self._gained(watcher, key, self.places.setdefault(key, places[key]))
-
-
-def _answer(question: Callable[..., T], *arguments: Any) -> T:
-    """Ask over a connection that is kept while there are sockets, whatever ``CONN_MAX_AGE`` is for requests."""
-    try:
-        return question(*arguments)
-    finally:
-        for connection in connections.all(initialized_only=True):
-            connection.close_at = None
-            connection.close_if_unusable_or_obsolete()
+        for key in gained & places.keys():
+            self._gained(watcher, key, self._follow(key, places[key]))
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

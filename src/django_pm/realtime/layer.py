@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,7 @@ MOST_NAMED = 500
 """More projects than this are not named one by one: whoever polls finds them."""
 
 REST_SECONDS = 5.0
+LEAVE_SECONDS = 1.0
 RENEWED_EVERY_SECONDS = 3600
 """Membership of a group expires (after a day, by default); it is renewed long before."""
 
@@ -27,9 +29,14 @@ def reaches_others() -> bool:
     """Whether there is a layer that other processes hear."""
     if not getattr(settings, "CHANNEL_LAYERS", None):
         return False
-    from channels.layers import InMemoryChannelLayer
+    try:
+        from channels.layers import InMemoryChannelLayer
 
-    return not isinstance(_layer(), (InMemoryChannelLayer, type(None)))
+        layer = _layer()
+    except Exception:  # whatever a site's settings lead to: nobody needs it so much as to fail without it
+        logger.warning("CHANNEL_LAYERS is no use; events arrive by polling.", exc_info=True)
+        return False
+    return not isinstance(layer, (InMemoryChannelLayer, type(None)))
 
 
 async def send(project_ids: Iterable[Any]) -> None:
@@ -41,19 +48,28 @@ async def send(project_ids: Iterable[Any]) -> None:
 
 async def listen(hear: Callable[[Iterable[Any]], None]) -> None:
     """Call ``hear`` with the projects of every message, for ever; a layer that fails is tried again."""
-    layer = _layer()
     while True:
         try:
-            channel = await layer.new_channel()
-            await layer.group_add(GROUP, channel)
-            async with asyncio.timeout(RENEWED_EVERY_SECONDS):
-                while True:
-                    hear((await layer.receive(channel))["projects"])
-        except TimeoutError:
-            await layer.group_discard(GROUP, channel)
+            await _listen_for_a_while(hear)
         except Exception:
             logger.warning("The channel layer is away; events arrive by polling.", exc_info=True)
             await asyncio.sleep(REST_SECONDS)
+
+
+async def _listen_for_a_while(hear: Callable[[Iterable[Any]], None]) -> None:
+    layer = _layer()
+    channel = await layer.new_channel()
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RENEWED_EVERY_SECONDS):
+                await layer.group_add(GROUP, channel)
+                while True:
+                    hear((await layer.receive(channel))["projects"])
+    finally:
+        # Every message is kept for every member of the group, also for one that nobody listens to any more.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await layer.group_discard(GROUP, channel)
 
 
 def _layer() -> Any:

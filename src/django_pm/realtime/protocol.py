@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -16,6 +16,9 @@ MAX_FRAMES_PER_SECOND = 20
 MAX_HEADS = 500
 MAX_QUEUED_BYTES = 64 * 1024
 """What a client that stops reading may cost before it is closed."""
+
+PRIVATE_CODES = 4000
+"""Where the codes begin that an application may define. One that a server does not send for us is moved there."""
 
 # Why a socket is closed. 1003, 1007, 1009 and 1013 are the protocol's own (RFC 6455, section 7.4.1).
 CLOSE_BINARY = 1003
@@ -36,9 +39,21 @@ class FrameError(Exception):
         self.detail = detail
 
 
-def encode(kind: str, **fields: Any) -> str:
+class Frame(NamedTuple):
+    """A frame as it is sent, made once and handed to every socket that it is for."""
+
+    message: dict[str, str]
+    """What ASGI's ``send`` takes."""
+    size: int
+    """In bytes."""
+    seq: int = 0
+    """The number of the event that it tells; 0 for others."""
+
+
+def frame(kind: str, **fields: Any) -> Frame:
     """A frame of our own. The keys of objects are texts, as JSON has them."""
-    return json.dumps({"type": kind, **fields}, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps({"type": kind, **fields}, cls=DjangoJSONEncoder, separators=(",", ":"), ensure_ascii=False)
+    return Frame({"type": "websocket.send", "text": text}, len(text.encode()), fields.get("seq", 0))
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -61,6 +76,10 @@ def _numbers(frame: dict[str, Any]) -> dict[str, int]:
     since = frame.get("since")
     if not isinstance(since, dict) or not all(_is_number(number) for number in since.values()):
         raise FrameError("malformed", "Expected “since” as {project: number}, numbers from 0 up.")
+    try:
+        "".join(since).encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can write and no answer could repeat
+        raise FrameError("malformed", "Expected “since” as {project: number}, projects in Unicode.") from None
     return since
 
 

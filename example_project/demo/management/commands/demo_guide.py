@@ -25,6 +25,7 @@ class Command(BaseCommand):
         self._heading("Open")
         for path, what in (
             ("/", "start page"),
+            ("/live/", "what happens, as it happens"),
             ("/docs/", "the API: read it, try it"),
             ("/admin/", "the admin (as ana)"),
         ):

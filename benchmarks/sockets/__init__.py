@@ -1,0 +1,1 @@
+"""Live notifications: ours beside the conventional consumer and beside a server that does nothing but send."""

@@ -1,0 +1,31 @@
+"""The page behind the link in every mail: one click, no signing in (RFC 8058)."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from django_pm.models import MailKind
+from django_pm.services import unsubscribing
+
+
+@csrf_exempt  # a mail program posts here; the token says who, and what is ended may be begun again
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """GET asks, POST does it: programs that look at every link in a mail must not unsubscribe anybody."""
+    found = unsubscribing.read_token(token)
+    if found is not None and request.method == "POST":
+        user, kind = found
+        unsubscribing.unsubscribe(user=user, kind=kind)
+    context = {
+        "kind": found and MailKind(found[1]).label,
+        "is_known": found is not None,
+        "is_done": found is not None and request.method == "POST",
+    }
+    response = render(request, "django_pm/unsubscribe.html", context, status=200 if found else 404)
+    response["Referrer-Policy"] = "no-referrer"  # the address is the credential
+    return response

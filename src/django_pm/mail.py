@@ -1,0 +1,301 @@
+"""Sending what is queued in ``models/mail.py``: claim, ask whether it is still to be sent, render, send, mark.
+
+One message for each recipient, one connection for each batch. A claim is committed before anything is sent, and the
+beginning and the end of each message as they come: whoever is killed leaves at most one message that the server may
+have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import smtplib
+import zoneinfo
+from collections import Counter
+from collections.abc import Collection
+from email.utils import parseaddr
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core import mail as django_mail
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.utils import DNS_NAME
+from django.core.validators import validate_email
+from django.db import router, transaction
+from django.db.models import QuerySet
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from django_pm import users
+from django_pm.conf import app_settings
+from django_pm.models import Mail, MailKind, MailState, NotificationPreferences
+from django_pm.models.mail import UNFINISHED
+from django_pm.services import reminders
+from django_pm.services.unsubscribing import unsubscribe_url
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+CLAIMED_FOR = dt.timedelta(minutes=3)
+"""After so long a claim counts as left by a crash."""
+
+SENDING_FOR = dt.timedelta(minutes=2)
+"""After so long no further message of a batch is begun, so that no claim runs out under who holds it."""
+
+BACK_OFF = dt.timedelta(minutes=1)
+LONGEST_BACK_OFF = dt.timedelta(hours=6)
+LONGEST_LINE = 998
+"""In characters (RFC 5322, section 2.1.1)."""
+
+KINDS = [MailKind.REMINDER]
+"""What this version knows to write."""
+
+HUNG_UP = (0, 421)
+"""After which answers, and after none, there is no talking on."""
+
+SERVER_AWAY = dt.timedelta(minutes=2)
+"""When the server is tried again that could not be reached. It is no attempt of any message."""
+
+
+class Letter(NamedTuple):
+    """What a message says."""
+
+    template: str
+    context: dict[str, Any]
+    thread: str
+    """What it is about, the same for every message about it: mail programs show these together."""
+
+
+class Message(EmailMultiAlternatives):
+    """One whose links in headers stay in one piece.
+
+    Django 6 folds long headers by Python's newer policy, which encodes what it cannot fold. Nobody decodes a link.
+    """
+
+    def message(self, **options: Any) -> Any:
+        if "policy" in options:
+            options["policy"] = options["policy"].clone(max_line_length=LONGEST_LINE)
+        return super().message(**options)
+
+
+class ServerAway(Exception):
+    """The mail server cannot be reached, or ended the conversation."""
+
+
+def send_queue(*, now: dt.datetime | None = None, for_at_most: dt.timedelta = dt.timedelta.max) -> Counter[str]:
+    """Send what is due until nothing is, or the time is over; how many messages ended or went on in which state."""
+    ended: Counter[str] = Counter()
+    began = timezone.now()
+    while timezone.now() - began < for_at_most and (batch := claim(now or timezone.now())):
+        with Batch(batch, now) as sending:
+            ended += sending.send()
+        if sending.is_cut_short:
+            break
+    return ended
+
+
+def claim(now: dt.datetime) -> list[Mail]:
+    """Take the next messages, for nobody else to take; those that have failed too often are given up."""
+    using = router.db_for_write(Mail)
+    rows = Mail.objects.using(using)
+    with transaction.atomic(using=using):
+        due = rows.filter(state__in=UNFINISHED, due_at__lte=now, kind__in=KINDS).order_by("due_at", "pk")
+        locked = list(due.select_for_update(skip_locked=True)[:BATCH])
+        cut_off = [mail.pk for mail in locked if mail.state == MailState.SENDING]
+        rows.filter(pk__in=cut_off).update(repeated=True)
+        given_up = [mail for mail in locked if mail.pk in cut_off and mail.attempts >= app_settings.MAIL_ATTEMPTS]
+        broken = {"state": MailState.FAILED, "reason": "It broke whoever sent it."}
+        rows.filter(pk__in=[mail.pk for mail in given_up]).update(**broken)
+        taken = [mail for mail in locked if mail not in given_up]
+        rows.filter(pk__in=[mail.pk for mail in taken]).update(state=MailState.CLAIMED, due_at=now + CLAIMED_FOR)
+    return list(rows.filter(pk__in=[mail.pk for mail in taken]).select_related("recipient").order_by("pk"))
+
+
+class Batch:
+    """Messages that were claimed together, and the connection that they share."""
+
+    def __init__(self, mails: list[Mail], now: dt.datetime | None) -> None:
+        self._mails = mails
+        self._now = now
+        self._until = timezone.now() + SENDING_FOR
+        self._connection: Any = None
+        self.is_cut_short = False
+        """Whether some were put back: the server is away, or there was no time left."""
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._disconnect()
+
+    def send(self) -> Counter[str]:
+        ended: Counter[str] = Counter()
+        verdicts = _verdicts(self._mails, self._now or timezone.now())
+        preferences = NotificationPreferences.objects.in_bulk([mail.recipient_id for mail in self._mails])
+        for number, mail in enumerate(self._mails):
+            if timezone.now() > self._until:
+                ended[MailState.WAITING] += self._put_back(self._mails[number:], dt.timedelta(0), "")
+                break
+            verdict = verdicts[mail.pk]
+            if isinstance(verdict, str):
+                ended[self._end(mail, MailState.SKIPPED, verdict)] += 1
+                continue
+            try:
+                ended[self._send(mail, verdict, preferences.get(mail.recipient_id))] += 1
+            except ServerAway as error:
+                ended[MailState.WAITING] += self._put_back(self._mails[number:], SERVER_AWAY, str(error))
+                break
+        return ended
+
+    def _send(self, mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> MailState:
+        try:
+            message = compose(mail, letter, preferences)
+        except ValidationError as error:
+            return self._end(mail, MailState.FAILED, " ".join(error.messages))
+        except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
+            logger.exception("A message cannot be written.")
+            mail.attempts += 1
+            return self._later(mail, f"{type(error).__name__}: {error}")
+        self._connect()
+        if not self._begin(mail):
+            return MailState.CLAIMED  # somebody else's by now
+        try:
+            sent = self._connection.send_messages([message])
+        except smtplib.SMTPSenderRefused as error:  # it is the site that is refused: no attempt of this message
+            self._rows([mail]).update(attempts=mail.attempts - 1)
+            raise ServerAway(_reply(error)[1]) from error
+        except Exception as error:  # backends other than Django's own raise what they like
+            code, reason = _reply(error)
+            if code in HUNG_UP:
+                self._disconnect()  # the next message is to have a connection of its own
+            final = 500 <= code < 600
+            return self._end(mail, MailState.FAILED, reason) if final else self._later(mail, reason)
+        if sent == 0:
+            return self._later(mail, "The mail backend sent nothing, and did not say why.")
+        return self._end(mail, MailState.SENT, "")
+
+    def _connect(self) -> None:
+        if self._connection is None:
+            connection = _connection()
+            try:
+                connection.open()
+            except (OSError, smtplib.SMTPException) as error:
+                self._connection = connection
+                self._disconnect()
+                raise ServerAway(f"{type(error).__name__}: {error}") from error
+            self._connection = connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except (OSError, smtplib.SMTPException):
+                logger.debug("The mail server was gone already.", exc_info=True)
+            self._connection = None
+
+    def _rows(self, mails: Collection[Mail]) -> QuerySet[Mail]:
+        """These, as far as they are still ours: a claim that ran out may be somebody else's by now."""
+        claimed = Mail.objects.using(router.db_for_write(Mail)).filter(state__in=[MailState.CLAIMED, MailState.SENDING])
+        return claimed.filter(pk__in=[mail.pk for mail in mails], due_at=self._mails[0].due_at)
+
+    def _begin(self, mail: Mail) -> bool:
+        """Note that it may be with the server from now on, and count the attempt; whether it is still ours."""
+        mail.attempts += 1
+        return bool(self._rows([mail]).update(state=MailState.SENDING, attempts=mail.attempts))
+
+    def _end(self, mail: Mail, state: MailState, reason: str) -> MailState:
+        sent_at = timezone.now() if state == MailState.SENT else None
+        self._rows([mail]).update(state=state, reason=reason[:500], sent_at=sent_at, attempts=mail.attempts)
+        return state
+
+    def _later(self, mail: Mail, reason: str) -> MailState:
+        """Full jitter (Brooker, “Exponential Backoff And Jitter”): anywhere up to a bound that doubles."""
+        if mail.attempts >= app_settings.MAIL_ATTEMPTS:
+            return self._end(mail, MailState.FAILED, reason)
+        bound = min(BACK_OFF * 2**mail.attempts, LONGEST_BACK_OFF)
+        due_at = timezone.now() + bound * random.random()  # noqa: S311
+        values = {"state": MailState.WAITING, "reason": reason[:500], "attempts": mail.attempts}
+        self._rows([mail]).update(due_at=due_at, **values)
+        return MailState.WAITING
+
+    def _put_back(self, mails: list[Mail], pause: dt.timedelta, reason: str) -> int:
+        self.is_cut_short = True
+        due_at = timezone.now() + pause
+        return self._rows(mails).update(state=MailState.WAITING, reason=reason[:500], due_at=due_at)
+
+
+def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> EmailMultiAlternatives:
+    """The message to one recipient, in their language and time zone. Raises ``ValidationError`` for a bad address."""
+    user = mail.recipient
+    address = users.email_address(user)
+    if not address:
+        raise ValidationError("The recipient has no e-mail address.")
+    validate_email(address)
+    unsubscribe = unsubscribe_url(user, mail.kind)
+    context = {**letter.context, "recipient": user, "recipient_name": users.display_name(user)}
+    context |= {"unsubscribe_url": unsubscribe, "site_url": app_settings.SITE_URL}
+    with translation.override(_language(preferences)), timezone.override(_zone(preferences)):
+        subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
+        text = render_to_string(f"{letter.template}.txt", context)
+        html = render_to_string(f"{letter.template}.html", context)
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or str(DNS_NAME)
+    thread = f"<{letter.thread}@{domain}>"
+    headers = {
+        "Message-ID": f"<{mail.message_id}@{domain}>",
+        "References": thread,
+        "In-Reply-To": thread,
+        "Auto-Submitted": "auto-generated",
+    }
+    if unsubscribe:
+        headers |= {"List-Unsubscribe": f"<{unsubscribe}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    message = Message(subject=subject, body=text, to=[address], headers=headers)
+    message.attach_alternative(html, "text/html")
+    return message
+
+
+def _language(preferences: NotificationPreferences | None) -> str:
+    """What the recipient has chosen, if the site (still) has it."""
+    chosen = preferences.language if preferences else ""
+    return chosen if chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+
+
+def _zone(preferences: NotificationPreferences | None) -> str:
+    chosen = preferences.time_zone if preferences else ""
+    try:
+        zoneinfo.ZoneInfo(chosen)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return settings.TIME_ZONE
+    return chosen
+
+
+def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
+    """What each message says, or why it is not to be sent any more, asked for all at once."""
+    due = reminders.still_due([mail for mail in mails if mail.kind == MailKind.REMINDER], now)
+    return {
+        key: found
+        if isinstance(found, str)
+        else Letter("django_pm/mail/reminder", {"task": found, "project": found.project}, f"task-{found.pk}")
+        for key, found in due.items()
+    }
+
+
+def _connection() -> Any:
+    """The host's own mail server. Django 6.1 has named mailers, and is to forget the older way."""
+    if hasattr(django_mail, "mailers"):
+        return django_mail.mailers.default
+    return django_mail.get_connection()
+
+
+def _reply(error: Exception) -> tuple[int, str]:
+    """What the server said to a message that it did not take: its code (0 for none), and its words."""
+    code: int
+    words: bytes | str
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, words = next(iter(error.recipients.values()))
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, words = error.smtp_code, error.smtp_error
+    else:
+        return 0, f"{type(error).__name__}: {error}"
+    return code, f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"

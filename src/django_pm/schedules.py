@@ -1,0 +1,67 @@
+"""How a site's Celery app is told of our tasks: their schedule, their queues, and options with which none is lost.
+
+In the module that makes the app::
+
+    from django_pm.schedules import configure
+
+    app = Celery("yoursite")
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.autodiscover_tasks()
+    configure(app)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from django_pm.services.jobs import JOBS, QUEUES
+
+SOCKET_SECONDS = 3
+
+
+def beat_schedule() -> dict[str, dict[str, Any]]:
+    """Entries for ``beat_schedule``, or for the tables of django-celery-beat: intervals, which know no time zone.
+
+    A tick that nobody took before the next one is dropped: it would look for the same.
+    """
+    return {
+        f"django_pm.{job.name}": {
+            "task": f"django_pm.tasks.{job.name}",
+            "schedule": job.every.total_seconds(),
+            "options": {"queue": job.queue, "expires": job.every.total_seconds()},
+        }
+        for job in JOBS
+    }
+
+
+def queues(app: Celery) -> list[Queue]:
+    """Our queues: replicated ones (quorum queues) where the broker is RabbitMQ."""
+    arguments = {"x-queue-type": "quorum"} if _is_rabbitmq(app) else {}
+    return [Queue(name, queue_arguments=arguments) for name in QUEUES]
+
+
+def configure(app: Celery) -> None:
+    """Add our schedule, queues and routes to those of ``app``, and set how connections to the broker are kept.
+
+    Called once, after the app has its own settings: its schedule, queues, routes and transport options stay. A worker
+    that loses the broker is always told to let go of what it does, and to wait for the broker when it starts.
+    """
+    conf = app.conf
+    conf.beat_schedule = {**beat_schedule(), **(conf.beat_schedule or {})}
+    conf.task_queues = [*(conf.task_queues or [Queue(conf.task_default_queue)]), *queues(app)]
+    conf.task_routes = [conf.task_routes or {}, {f"django_pm.tasks.{job.name}": {"queue": job.queue} for job in JOBS}]
+    # A worker whose broker is gone must not go on with what the broker will give to another.
+    conf.worker_cancel_long_running_tasks_on_connection_loss = True
+    conf.broker_connection_retry_on_startup = True
+    if _is_rabbitmq(app):
+        # A publish counts once RabbitMQ has confirmed it, and waits for no more than some seconds when it hangs.
+        ours = {"confirm_publish": True, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
+        conf.broker_transport_options = {**ours, **(conf.broker_transport_options or {})}
+
+
+def _is_rabbitmq(app: Celery) -> bool:
+    url = app.conf.broker_write_url or app.conf.broker_url or "amqp://"
+    return str(url).startswith(("amqp", "pyamqp"))

@@ -1,0 +1,134 @@
+"""Reminders: who is to be told that a task is due within a day, and whether they still are when the message leaves.
+
+Nothing is scheduled. Whoever looks, however late, finds the tasks that are due soon and of which a recipient has no
+message yet; the row of the message (``models/mail.py``) is what makes it one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.db import router
+from django.db.models import Q
+from django.utils import timezone
+
+from django_pm import access, event_types
+from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Role, Status, Task
+
+AHEAD = dt.timedelta(hours=24)
+CHUNK = 1_000
+
+
+class Due(NamedTuple):
+    """As much of a task as decides about its reminders."""
+
+    task_id: Any
+    project_id: Any
+    assignee_id: Any
+    at: dt.datetime
+
+    @property
+    def occurrence(self) -> str:
+        """What the reminder is for: a task that is moved to another instant is reminded of again."""
+        return str(event_types.encode(self.at))
+
+
+def queue_due(now: dt.datetime | None = None) -> int:
+    """Queue a reminder for every recipient of every open task that is due within 24 hours; how many are new.
+
+    Asked again, or by two at once, it queues none twice. The number of statements grows with the thousands of tasks.
+    """
+    queued = 0
+    for dues in _chunks(now or timezone.now()):
+        wanted = {(str(due.task_id), due.occurrence, user_id) for due, users in _each(dues) for user_id in users}
+        mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
+        there = mail.filter(object_id__in={str(due.task_id) for due in dues})
+        known = {(row.object_id, row.occurrence, row.recipient_id): row for row in there}
+        rows = [
+            Mail(kind=MailKind.REMINDER, object_id=key, occurrence=occurrence, recipient_id=user_id)
+            for key, occurrence, user_id in sorted(wanted - known.keys(), key=str)
+        ]
+        mail.bulk_create(rows, ignore_conflicts=True)
+        # What cancelled it has been undone since: reopened, given back, moved back.
+        cancelled = [row.pk for key, row in known.items() if key in wanted and row.state == MailState.SKIPPED]
+        revived = mail.filter(pk__in=cancelled, state=MailState.SKIPPED)
+        queued += len(rows) + revived.update(state=MailState.WAITING, due_at=timezone.now(), reason="")
+    return queued
+
+
+def _each(dues: list[Due]) -> Iterator[tuple[Due, set[Any]]]:
+    recipients = recipients_of(dues)
+    return ((due, recipients[due.task_id]) for due in dues)
+
+
+def _chunks(now: dt.datetime) -> Iterator[list[Due]]:
+    """The open tasks that are due within 24 hours, the next ones first, in pieces."""
+    tasks = Task.objects.open().filter(due_date__gt=now, due_date__lte=now + AHEAD).order_by("due_date", "pk")
+    columns = ("pk", "project", "assignee", "due_date")
+    behind = Q()
+    while chunk := [Due(*row) for row in tasks.filter(behind).values_list(*columns)[:CHUNK]]:
+        yield chunk
+        last = chunk[-1]
+        behind = Q(due_date__gt=last.at) | Q(due_date=last.at, pk__gt=last.task_id)
+
+
+def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
+    """By task, the keys of the users to remind now: the assignee, else the owners and managers of the project.
+
+    Each only if active, allowed to see the project, and not opted out. An assignee who is not allowed to see it counts
+    as none; one who has opted out has decided that nobody is reminded.
+    """
+    managers = _managers({due.project_id for due in dues})
+    concerned = {due.assignee_id for due in dues if due.assignee_id is not None}.union(*managers.values())
+    seen = access.visible_to_each(concerned)
+    opted_out = set(
+        NotificationPreferences.objects.filter(user__in=concerned, reminders=False).values_list("user", flat=True)
+    )
+
+    def seeing(users: Iterable[Any], project_id: Any) -> set[Any]:
+        return {user for user in users if (keys := seen[user]) is None or project_id in keys}
+
+    found: dict[Any, set[Any]] = {}
+    for due in dues:
+        assignee = seeing([due.assignee_id] if due.assignee_id is not None else [], due.project_id)
+        found[due.task_id] = (assignee or seeing(managers[due.project_id], due.project_id)) - opted_out
+    return found
+
+
+def _managers(project_ids: Collection[Any]) -> dict[Any, set[Any]]:
+    found: dict[Any, set[Any]] = defaultdict(set)
+    rows = Membership.objects.filter(project__in=project_ids, role__in=[Role.OWNER, Role.MANAGER]).order_by()
+    for project_id, user_id in rows.values_list("project", "user"):
+        found[project_id].add(user_id)
+    return found
+
+
+def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str]:
+    """By the key of the message, the task that it is still to be sent for, or why it is not."""
+    keys = {mail.object_id for mail in mails}
+    tasks = {str(task.pk): task for task in Task.objects.filter(pk__in=keys).select_related("project", "assignee")}
+    dues = {
+        key: Due(task.pk, task.project_id, task.assignee_id, task.due_date)
+        for key, task in tasks.items()
+        if task.due_date is not None
+    }
+    recipients = recipients_of(dues.values())
+
+    def verdict(mail: Mail) -> Task | str:
+        task, due = tasks.get(mail.object_id), dues.get(mail.object_id)
+        if task is None:
+            return "The task is gone."
+        if task.status == Status.COMPLETED:
+            return "The task is completed."
+        if due is None or due.occurrence != mail.occurrence:
+            return "The task is due at another time."
+        if due.at <= now:
+            return "The task was due before the reminder could leave."
+        if mail.recipient_id not in recipients[task.pk]:
+            return "The recipient is not concerned any more: reassigned, removed, deactivated or opted out."
+        return task
+
+    return {mail.pk: verdict(mail) for mail in mails}

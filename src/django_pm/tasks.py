@@ -1,0 +1,48 @@
+"""Celery tasks: thin, and small enough to be killed. What each does, ``services/jobs.py`` says.
+
+None carries anything: a task is a hint to look. One that is lost is made up for by the next tick, and one that is
+delivered twice finds nothing to do the second time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from celery import shared_task
+
+from django_pm import mail
+from django_pm.events import relay
+from django_pm.services import pruning, reminders
+
+SENDING_FOR = dt.timedelta(minutes=2)
+"""A batch that is begun at the last moment takes two more; together they stay within the limit."""
+
+LIMITS: dict[str, Any] = {"soft_time_limit": 270, "time_limit": 300}
+
+# Acknowledged when done, and given back when the worker is killed; what each attempt did stands in the database.
+OPTIONS: dict[str, Any] = {"acks_late": True, "reject_on_worker_lost": True, "ignore_result": True, **LIMITS}
+
+
+@shared_task(name="django_pm.tasks.relay_events", **OPTIONS)
+def relay_events() -> None:
+    """Hand events to subscribers."""
+    relay.relay_events()
+
+
+@shared_task(name="django_pm.tasks.send_due_reminders", **OPTIONS)
+def send_due_reminders() -> None:
+    """Queue reminders of what is due within a day."""
+    reminders.queue_due()
+
+
+@shared_task(name="django_pm.tasks.send_mail_queue", **OPTIONS)
+def send_mail_queue() -> None:
+    """Send what is queued. What is left when the time is over, the next one sends."""
+    mail.send_queue(for_at_most=SENDING_FOR)
+
+
+@shared_task(name="django_pm.tasks.prune", **OPTIONS)
+def prune() -> None:
+    """Let go of what has had its time."""
+    pruning.prune()

@@ -1,0 +1,84 @@
+"""A mail server of the test's own on a real socket, which notes what it is given and refuses what it is told to."""
+
+import asyncio
+import email
+import email.policy
+import socket
+from dataclasses import dataclass, field
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.core import mail
+
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@dataclass
+class Sink:
+    """What arrived, and what is answered: `answers[address]` is the reply to that recipient."""
+
+    answers: dict[str, str] = field(default_factory=dict)
+    messages: list = field(default_factory=list)
+    sessions: set = field(default_factory=set)
+    port: int = 0
+    held: tuple | None = None
+    hangs_up_on: str = ""
+    refuses_sender: bool = False
+    raw: list = field(default_factory=list)
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if self.refuses_sender:
+            return "550 not from here"
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address == self.hangs_up_on:
+            server.transport.close()
+        if address in self.answers:
+            return self.answers[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    def hold(self, taken, go_on):
+        """Take the next message, say so, and answer nobody until told to."""
+        self.held = (taken, go_on)
+
+    async def handle_DATA(self, server, session, envelope):
+        self.sessions.add(session.peer)
+        self.raw.append(envelope.content)
+        self.messages.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        if self.held:
+            (taken, go_on), self.held = self.held, None
+            taken.set()
+            await asyncio.to_thread(go_on.wait)
+        return self.answers.get("DATA", "250 OK")
+
+    def to(self):
+        """To whom, in the order in which it came."""
+        return [message["To"] for message in self.messages]
+
+
+def send_to(settings, port, **options):
+    """Have the host's mail go to this port, as its Django is told."""
+    if hasattr(mail, "mailers"):
+        settings.MAILERS = {"default": {"BACKEND": SMTP, "OPTIONS": {"host": "127.0.0.1", "port": port, **options}}}
+        return
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, "127.0.0.1", port
+    for name, value in options.items():
+        setattr(settings, f"EMAIL_{name.upper()}", value)
+
+
+@pytest.fixture
+def sink(settings):
+    sink = Sink()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    controller = Controller(sink, hostname="127.0.0.1", port=port)
+    controller.start()
+    sink.port = port
+    send_to(settings, port)
+    settings.DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
+    yield sink
+    controller.stop()

@@ -1,0 +1,379 @@
+"""The queue: what leaves, what is tried again, what is given up, and that nobody is in the way of the others."""
+
+import datetime as dt
+import random
+import threading
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from django_pm import mail as mailing
+from django_pm.mail import claim, send_queue
+from django_pm.models import Mail, MailState, NotificationPreferences, Task
+from django_pm.services.reminders import queue_due
+from tests.factories import make_project, make_task, make_user
+from tests.mail.conftest import send_to
+
+pytestmark = pytest.mark.django_db
+
+
+def person(address, **fields):
+    name = address.partition("@")[0]
+    return make_user(name, **{get_user_model().get_email_field_name(): address, **fields})
+
+
+def reminders(*addresses, **fields):
+    """One queued reminder for each address, in this order."""
+    for number, address in enumerate(addresses):
+        user = person(address)
+        due_date = timezone.now() + dt.timedelta(hours=1, minutes=number)
+        make_task(make_project(user), assignee=user, due_date=due_date, **{"title": "Dig", **fields})
+    assert queue_due() == len(addresses)
+
+
+def states():
+    return {mail.recipient.email: mail.state for mail in Mail.objects.select_related("recipient")}
+
+
+def due_again():
+    """Let all pauses be over."""
+    Mail.objects.update(due_at=timezone.now())
+
+
+class TestRefusals:
+    def test_one_who_is_refused_delays_nobody(self, sink):
+        sink.answers["b@example.org"] = "550 No such user here"
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        assert send_queue() == {MailState.SENT: 2, MailState.FAILED: 1}
+        assert sink.to() == ["a@example.org", "c@example.org"]
+        assert Mail.objects.get(state=MailState.FAILED).reason == "550 No such user here"
+        assert len(sink.sessions) == 1
+
+    def test_for_the_moment(self, sink):
+        sink.answers["a@example.org"] = "451 Come back later"
+        reminders("a@example.org")
+        assert send_queue() == {MailState.WAITING: 1}
+        mail = Mail.objects.get()
+        assert (mail.state, mail.reason, mail.attempts) == (MailState.WAITING, "451 Come back later", 1)
+        sink.answers.clear()
+        due_again()
+        assert send_queue() == {MailState.SENT: 1}
+        assert Mail.objects.get().reason == ""
+
+    def test_pauses_grow_and_are_drawn_at_random(self, sink, monkeypatch):
+        monkeypatch.setattr(random, "random", lambda: 1.0)
+        sink.answers["a@example.org"] = "451 Come back later"
+        reminders("a@example.org")
+        pauses = []
+        for _ in range(4):
+            before = timezone.now()
+            send_queue()
+            pauses.append(round((Mail.objects.get().due_at - before) / dt.timedelta(minutes=1)))
+            due_again()
+        assert pauses == [2, 4, 8, 16]
+
+    def test_it_is_given_up_in_the_end(self, sink, settings):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 2}
+        sink.answers["a@example.org"] = "451 Come back later"
+        reminders("a@example.org")
+        for expected in (MailState.WAITING, MailState.FAILED):
+            due_again()
+            assert send_queue() == {expected: 1}
+        due_again()
+        assert send_queue() == {}
+
+    def test_of_the_message_itself(self, sink):
+        sink.answers["DATA"] = "554 Looks like spam"
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.FAILED: 2}
+
+
+class TestServerAway:
+    def test_it_refuses_the_site(self, sink):
+        """Who may not send through it loses no message by that."""
+        sink.refuses_sender = True
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.WAITING: 2}
+        assert "not from here" in Mail.objects.order_by("pk")[0].reason
+        assert set(Mail.objects.values_list("attempts", flat=True)) == {0}
+        sink.refuses_sender = False
+        due_again()
+        assert send_queue() == {MailState.SENT: 2}
+
+    def test_nothing_is_lost_or_counted(self, sink, settings):
+        reminders("a@example.org", "b@example.org")
+        send_to(settings, 9)
+        for _ in range(20):
+            due_again()
+            assert send_queue() == {MailState.WAITING: 2}
+        assert {(mail.attempts, mail.state) for mail in Mail.objects.all()} == {(0, MailState.WAITING)}
+        assert "ConnectionRefusedError" in Mail.objects.all()[0].reason
+        send_to(settings, sink.port)
+        due_again()
+        assert send_queue() == {MailState.SENT: 2}
+
+    def test_it_goes_away_in_the_middle(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        sink.answers["b@example.org"] = "421 Shutting down"
+        send_queue()
+        assert states()["a@example.org"] == MailState.SENT
+        assert states()["b@example.org"] == MailState.WAITING
+        sink.answers.clear()
+        due_again()
+        send_queue()
+        assert set(states().values()) == {MailState.SENT}
+        assert sorted(sink.to()) == ["a@example.org", "b@example.org", "c@example.org"]
+
+    def test_it_does_not_offer_what_is_asked_for(self, sink, settings):
+        send_to(settings, sink.port, use_tls=True)
+        reminders("a@example.org")
+        assert send_queue() == {MailState.WAITING: 1}
+        assert "STARTTLS" in Mail.objects.get().reason
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("address", ["", "nobody", "a b@example.org", "a@example.org\nBcc: evil@example.org"])
+    def test_addresses(self, sink, address):
+        reminders("a@example.org", "b@example.org")
+        user = get_user_model().objects.get(email="a@example.org")
+        get_user_model().objects.filter(pk=user.pk).update(email=address)
+        assert send_queue() == {MailState.FAILED: 1, MailState.SENT: 1}
+        assert sink.to() == ["b@example.org"]
+        assert Mail.objects.get(state=MailState.FAILED).reason
+
+    def test_titles_make_no_headers(self, sink):
+        reminders("a@example.org", title="Dig\r\nBcc: evil@example.org")
+        assert send_queue() == {MailState.SENT: 1}
+        (message,) = sink.messages
+        assert message["Bcc"] is None
+        assert message["Subject"] == "Due soon: Dig Bcc: evil@example.org"
+
+    def test_titles_make_no_markup(self, sink):
+        reminders("a@example.org", title="<b>Dig</b> & fill")
+        send_queue()
+        (message,) = sink.messages
+        assert message["Subject"] == "Due soon: <b>Dig</b> & fill"
+        assert "<b>Dig</b> & fill" in message.get_body(("plain",)).get_content()
+        assert "&lt;b&gt;Dig&lt;/b&gt; &amp; fill" in message.get_body(("html",)).get_content()
+
+    def test_a_template_that_the_host_broke(self, sink, monkeypatch, caplog):
+        render = mailing.render_to_string
+
+        def broken(name, context):
+            if context["recipient"].email == "a@example.org":
+                raise ZeroDivisionError("as a template might")
+            return render(name, context)
+
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(mailing, "render_to_string", broken)
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
+        assert "ZeroDivisionError" in Mail.objects.get(state=MailState.WAITING).reason
+        monkeypatch.undo()
+
+    def test_a_zone_or_language_that_there_is_not(self, sink):
+        reminders("a@example.org")
+        user = get_user_model().objects.get(email="a@example.org")
+        NotificationPreferences.objects.create(user=user, time_zone="Moon/Base", language="xx")
+        assert send_queue() == {MailState.SENT: 1}
+
+
+class TestMessages:
+    def test_in_the_recipients_language_and_time_zone(self, sink):
+        reminders("a@example.org")
+        Task.objects.update(due_date=dt.datetime(2031, 5, 4, 14, tzinfo=dt.UTC))
+        Mail.objects.update(occurrence="2031-05-04T14:00:00Z")
+        user = get_user_model().objects.get(email="a@example.org")
+        NotificationPreferences.objects.create(user=user, time_zone="Asia/Tokyo", language="de")
+        send_queue(now=dt.datetime(2031, 5, 4, 9, tzinfo=dt.UTC))
+        text = sink.messages[0].get_body(("plain",)).get_content()
+        assert "4. Mai 2031 23:00" in text
+        assert "JST" in text
+
+    def test_headers(self, sink, settings):
+        settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com/"}
+        reminders("a@example.org")
+        send_queue()
+        (message,) = sink.messages
+        task, mail = Task.objects.get(), Mail.objects.get()
+        assert message["Message-ID"] == f"<{mail.message_id}@site.example>"
+        assert message["References"] == message["In-Reply-To"] == f"<task-{task.pk}@site.example>"
+        assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        assert message["List-Unsubscribe"].strip().startswith("<https://pm.example.com/")
+        assert message["Auto-Submitted"] == "auto-generated"
+        # As it is on the wire: programs look for an address there, and decode nothing.
+        unfolded = sink.raw[0].replace(b"\r\n ", b" ")
+        assert b"\r\nList-Unsubscribe: <https://pm.example.com/" in unfolded.replace(b":  <", b": <")
+        assert b"=?utf-8?" not in unfolded
+        assert message["From"] == "Projects <pm@site.example>"
+
+    def test_one_click_ends_them(self, sink, settings, client):
+        settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com"}
+        reminders("a@example.org", "b@example.org")
+        send_queue()
+        link = next(m for m in sink.messages if m["To"] == "a@example.org")["List-Unsubscribe"]
+        path = link.strip(" <>").removeprefix("https://pm.example.com")
+        assert client.get(path).status_code == 200
+        assert not NotificationPreferences.objects.exists()
+        assert client.post(path, {"List-Unsubscribe": "One-Click"}).status_code == 200
+        assert [(row.user.email, row.reminders) for row in NotificationPreferences.objects.all()] == [
+            ("a@example.org", False)
+        ]
+        Task.objects.update(due_date=timezone.now() + dt.timedelta(hours=3))
+        assert queue_due() == 1
+
+    def test_without_a_site_url_there_are_no_links(self, sink):
+        reminders("a@example.org")
+        send_queue()
+        (message,) = sink.messages
+        assert message["List-Unsubscribe"] is None
+        assert "http" not in message.get_body(("html",)).get_content()
+
+    @pytest.mark.parametrize("token", ["x", "WzEsInJlbWluZGVyIl0:1abc:xyz"])
+    def test_a_link_that_is_none_of_ours(self, client, token):
+        for method in (client.get, client.post):
+            assert method(f"/notifications/unsubscribe/{token}/").status_code == 404
+        assert not NotificationPreferences.objects.exists()
+
+
+class TestCrashes:
+    """Whoever sends is killed at each point in turn; the next one finishes, and knows what it does not know."""
+
+    def test_after_the_claim(self, sink):
+        reminders("a@example.org")
+        assert len(claim(timezone.now())) == 1
+        assert send_queue() == {}
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        assert len(sink.messages) == 1
+        mail = Mail.objects.get()
+        assert (mail.repeated, mail.attempts) == (False, 1)  # it had not been begun
+
+    def test_after_the_server_has_taken_it(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+
+        def die(*arguments):
+            raise SystemExit
+
+        monkeypatch.setattr(mailing.Batch, "_end", die)
+        with pytest.raises(SystemExit):
+            send_queue()
+        monkeypatch.undo()
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 2}
+        assert sink.to() == ["a@example.org", "a@example.org", "b@example.org"]
+        first, again, _other = sink.messages
+        assert first["Message-ID"] == again["Message-ID"]
+        found = Mail.objects.order_by("pk").values_list("repeated", "attempts")
+        assert list(found) == [(True, 2), (False, 1)]  # who only waited beside it is not counted against
+
+    def test_after_the_mark(self, sink):
+        reminders("a@example.org")
+        send_queue()
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {}
+        assert len(sink.messages) == 1
+        assert not Mail.objects.get().repeated
+
+    def test_one_that_breaks_whoever_sends_it_is_given_up(self, sink, settings, monkeypatch):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
+        reminders("a@example.org", "b@example.org")
+        now = timezone.now()
+
+        def die(self, messages):
+            raise SystemExit
+
+        backend = type(mailing._connection())
+        for turn in range(3):
+            monkeypatch.setattr(backend, "send_messages", die)
+            with pytest.raises(SystemExit):
+                send_queue(now=now + turn * mailing.CLAIMED_FOR)
+            monkeypatch.undo()
+        assert send_queue(now=now + 3 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        assert states() == {"a@example.org": MailState.FAILED, "b@example.org": MailState.SENT}
+        assert Mail.objects.get(state=MailState.FAILED).reason == "It broke whoever sent it."
+
+    def test_a_message_that_makes_the_server_hang_up_is_in_nobodys_way(self, sink):
+        sink.hangs_up_on = "a@example.org"
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
+        assert states() == {"a@example.org": MailState.WAITING, "b@example.org": MailState.SENT}
+        assert Mail.objects.get(state=MailState.WAITING).attempts == 1
+
+    def test_backends_that_raise_what_they_like(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+        backend = type(mailing._connection())
+        send = backend.send_messages
+
+        def pick(self, messages):
+            if messages[0].to == ["a@example.org"]:
+                raise LookupError("as a backend might")
+            return send(self, messages)
+
+        monkeypatch.setattr(backend, "send_messages", pick)
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
+        assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a backend might"
+
+    def test_a_claim_that_ran_out_is_not_marked_by_whoever_had_it(self, sink):
+        """Somebody slow, whose claim is another's by now, does not undo what that one has noted."""
+        reminders("a@example.org")
+        slow = mailing.Batch(claim(timezone.now()), None)
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        slow._later(slow._mails[0], "451 Later")
+        assert Mail.objects.get().state == MailState.SENT
+
+    def test_no_message_is_begun_when_the_time_is_over(self, sink, monkeypatch):
+        monkeypatch.setattr(mailing, "SENDING_FOR", dt.timedelta(seconds=-1))
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.WAITING: 2}
+        assert sink.messages == []
+        monkeypatch.undo()
+        assert send_queue() == {MailState.SENT: 2}
+        assert not Mail.objects.filter(repeated=True).exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_many_who_send_at_once_send_each_once(sink):
+    reminders(*(f"user{n}@example.org" for n in range(60)))
+    monkey = mailing.BATCH
+    mailing.BATCH = 7
+    barrier = threading.Barrier(6)
+
+    def work():
+        try:
+            barrier.wait()
+            queue_due()
+            send_queue()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        mailing.BATCH = monkey
+    assert sorted(sink.to()) == sorted(f"user{n}@example.org" for n in range(60))
+    assert set(states().values()) == {MailState.SENT}
+
+
+def test_old_mail_is_pruned_once_it_has_ended(sink, capsys):
+    reminders("a@example.org", "b@example.org", "c@example.org")
+    old = timezone.now() - dt.timedelta(days=91)
+    first, second, third = Mail.objects.order_by("pk")
+    Mail.objects.filter(pk__in=[first.pk, second.pk]).update(created_at=old)
+    Mail.objects.filter(pk__in=[first.pk, third.pk]).update(state=MailState.SENT)
+    call_command("pm_prune")
+    assert "pruned 1 mail" in capsys.readouterr().out
+    assert set(Mail.objects.all()) == {second, third}
+
+
+def test_the_commands(sink, capsys):
+    user = person("a@example.org")
+    make_task(make_project(user), assignee=user, due_date=timezone.now() + dt.timedelta(hours=1))
+    call_command("pm_send_reminders")
+    assert capsys.readouterr().out == "queued 1 reminders\nmail: 1 sent\n"
+    call_command("pm_send_mail")
+    assert capsys.readouterr().out == "mail: none due\n"

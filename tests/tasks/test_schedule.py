@@ -1,0 +1,128 @@
+"""What a host's Celery app is given, without a broker."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from celery import Celery
+from celery.beat import ScheduleEntry
+from django.core.management import call_command
+
+from django_pm import schedules, tasks
+from django_pm.management.commands import pm_run
+from django_pm.services import jobs
+from django_pm.services.jobs import Job
+
+NAMES = {"relay_events", "send_due_reminders", "send_mail_queue", "prune"}
+
+
+def app_with(**settings):
+    app = Celery("host", broker="amqp://guest@127.0.0.1//")
+    app.conf.update(settings)
+    schedules.configure(app)
+    return app
+
+
+done = []
+
+
+def fail():
+    done.append("fail")
+    raise ZeroDivisionError("as a job might")
+
+
+def first():
+    done.append("first")
+
+
+def second():
+    done.append("second")
+
+
+class TestTasks:
+    def test_there_is_one_for_each_job(self):
+        assert {job.name for job in jobs.JOBS} == NAMES
+        for name in NAMES:
+            assert getattr(tasks, name).name == f"django_pm.tasks.{name}"
+
+    @pytest.mark.parametrize("name", sorted(NAMES))
+    def test_none_is_lost_with_its_worker_or_works_for_long(self, name):
+        task = getattr(tasks, name)
+        assert (task.acks_late, task.reject_on_worker_lost, task.ignore_result) == (True, True, True)
+        assert task.time_limit <= 300
+        assert task.soft_time_limit < task.time_limit
+
+    @pytest.mark.parametrize("name", sorted(NAMES))
+    @pytest.mark.django_db
+    def test_each_does_its_job(self, name):
+        assert getattr(tasks, name)() is None
+
+
+class TestConfigure:
+    def test_intervals_that_know_no_time_zone(self):
+        for name, entry in schedules.beat_schedule().items():
+            made = ScheduleEntry(name=name, app=app_with(), **entry)
+            assert made.schedule.run_every.total_seconds() == entry["schedule"]
+            assert entry["options"]["queue"] in jobs.QUEUES
+
+    def test_before_django_is_set_up(self):
+        """A site's Celery app is made when its settings' package is imported."""
+        code = (
+            "from celery import Celery; from django_pm.schedules import configure; from django.apps import apps;"
+            "app = Celery('site', broker='amqp://'); configure(app);"
+            "print(len(app.conf.beat_schedule), apps.ready)"
+        )
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert found.stdout == "4 False\n"
+
+    def test_the_hosts_own_stay(self):
+        mine = {"task": "mine", "schedule": 5.0}
+        app = app_with(
+            beat_schedule={"mine": mine, "django_pm.prune": mine},
+            task_routes={"mine": {"queue": "slow"}},
+            broker_transport_options={"read_timeout": 9},
+        )
+        assert app.conf.beat_schedule["mine"] == app.conf.beat_schedule["django_pm.prune"] == mine
+        assert app.conf.broker_transport_options["read_timeout"] == 9
+        assert app.conf.broker_transport_options["confirm_publish"]
+        router = app.amqp.Router(queues=app.amqp.queues)
+        assert router.route({}, "mine")["queue"].name == "slow"
+        assert router.route({}, "django_pm.tasks.send_mail_queue")["queue"].name == "pm.mail"
+        assert router.route({}, "django_pm.tasks.relay_events")["queue"].name == "pm.events"
+        assert "celery" in app.amqp.queues
+
+    def test_queues_are_replicated_where_the_broker_can(self):
+        queues = {queue.name: queue for queue in app_with().conf.task_queues}
+        assert {queues[name].queue_arguments["x-queue-type"] for name in jobs.QUEUES} == {"quorum"}
+        app = Celery("host", broker="redis://127.0.0.1")
+        schedules.configure(app)
+        assert {str(queue.queue_arguments) for queue in app.conf.task_queues if queue.name in jobs.QUEUES} == {"{}"}
+        assert not app.conf.broker_transport_options
+
+
+class TestWithoutCelery:
+    @pytest.mark.django_db
+    def test_everything_once(self, monkeypatch, caplog):
+        names = ("fail", "first", "second")
+        every = jobs.JOBS[0].every
+        monkeypatch.setattr(pm_run, "JOBS", tuple(Job(name, every, "q", f"{__name__}.{name}") for name in names))
+        done.clear()
+        call_command("pm_run", once=True)
+        assert done == ["fail", "first", "second"]
+        assert "fail failed; it is tried again when it is due." in caplog.text
+
+    @pytest.mark.django_db
+    def test_what_there_is_to_do_is_there(self, caplog):
+        call_command("pm_run", once=True)
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_ends_when_it_is_told_to(self, number):
+        """Between two jobs, and with no error."""
+        process = subprocess.Popen([sys.executable, "-m", "tests.tasks.endless"], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(number)
+        assert process.wait(20) == 0
+        assert process.stdout.read() == "worked\n"
+        process.stdout.close()
