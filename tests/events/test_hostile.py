@@ -815,7 +815,7 @@ def begun_in_between(pair: Pair) -> list[list[str]]:
         return ends
 
 
-def committed_in_between(pair: Pair) -> list[list[str]]:
+def committed_in_between(pair: Pair, isolation: str | None = None) -> list[list[str]]:
     """How both ended, with the second made before the first, and committed before every one of its statements."""
     with Session() as one, Session() as two:
         ends = []
@@ -824,18 +824,19 @@ def committed_in_between(pair: Pair) -> list[list[str]]:
             first, second = pair()
             two.begin()
             two.do(second)
-            working = one.start(_interrupted, first, len(ends), two.commit_if_open)
+            working = one.start(_interrupted, first, len(ends), two.commit_if_open, isolation)
             until(lambda: working.done() or is_waiting(one.pid))  # noqa: B023
+            in_between = not two.is_open
             two.commit_if_open()
             end = end_of(working)
-            more = not end and working.result()
+            more = in_between and end == SERIALIZATION_FAILURE if end else working.result()
             ends.append([end])
         return ends
 
 
-def _interrupted(work: Callable[[], Any], at: int, action: Callable[[], Any]) -> bool:
+def _interrupted(work: Callable[[], Any], at: int, action: Callable[[], Any], isolation: str | None = None) -> bool:
     """Whether `work` had so many statements."""
-    with transaction.atomic(), interrupted(at, action) as statements:
+    with atomic(isolation), interrupted(at, action) as statements:
         work()
     return len(statements) > at
 
@@ -855,6 +856,25 @@ def test_interleavings_of_comments_and_moves() -> None:
         ends[way, "comment, move committed"] = committed_in_between(lambda way=way: pair(way))
         ends[way, "move, comment committed"] = committed_in_between(lambda way=way: pair(way)[::-1])
     assert {case: end for case, end in ends.items() if any(map(any, end))} == {}
+    check_streams(projects)
+
+
+@pytest.mark.parametrize("way", ["create", "save", "delete"])
+def test_a_comment_of_an_older_snapshot_is_told_where_its_task_is_or_fails(way: str) -> None:
+    """The move commits before each statement of a transaction whose snapshot is from before it."""
+    projects = [factories.make_project().pk for _ in range(2)]
+
+    def pair() -> tuple[Callable[[], Any], Callable[[], Any]]:
+        comment = factories.make_comment(factories.make_task(Project(pk=projects[0])))
+
+        def write() -> None:
+            Comment.objects.count()  # the snapshot
+            comment_ways(comment)[way]()
+
+        return write, partial(move, comment.task_id, projects[1])
+
+    ends = committed_in_between(pair, "REPEATABLE READ")
+    assert {end for [end] in ends} == {"", SERIALIZATION_FAILURE}
     check_streams(projects)
 
 

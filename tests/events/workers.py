@@ -177,8 +177,12 @@ class Session:
         block, self._block = self._block, None
         return self.start(block.__exit__, None, None, None)
 
+    @property
+    def is_open(self) -> bool:
+        return self._block is not None
+
     def commit_if_open(self) -> None:
-        if self._block is not None:
+        if self.is_open:
             self.commit()
 
     def rollback(self) -> None:
@@ -186,7 +190,7 @@ class Session:
         self.do(_roll_back, block)
 
     def rollback_if_open(self) -> None:
-        if self._block is not None:
+        if self.is_open:
             self.rollback()
 
     def close(self) -> None:

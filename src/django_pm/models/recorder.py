@@ -156,8 +156,10 @@ def read_pinned(model: type[models.Model], pks: Collection[Any], column: str, *,
     if connections[using].vendor == "postgresql":
         held = _hold(rows, "FOR KEY SHARE SKIP LOCKED", using=using)
         for pk in set(pks) - held:
-            if not _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", model, [pk], using=using):
-                _hold(rows.filter(pk=pk), "FOR KEY SHARE", using=using)
+            pinned = _advisory("bool_and(pg_try_advisory_xact_lock_shared(key))", model, [pk], using=using)
+            # Pinned, only a deletion can still be skipped. A move that was may have committed since, which a
+            # transaction that keeps to an older snapshot learns from the lock alone.
+            _hold(rows.filter(pk=pk), "FOR KEY SHARE SKIP LOCKED" if pinned else "FOR KEY SHARE", using=using)
     return dict(rows.values_list("pk", column))
 
 
