@@ -68,6 +68,7 @@ WRONG = [
     pytest.param({"DJANGO_PM": {"MAX_METADATA_BYTES": None}}, ["E003"], ["is a NoneType"], id="None as number"),
     pytest.param({"DJANGO_PM": {"POLICY": Halfway}}, ["E003"], ["is a type, expected str"], id="a class"),
     pytest.param({"DJANGO_PM": {"MAX_BODY_BYTES": 0}}, ["E004"], ["MAX_BODY_BYTES", "at least 1"], id="zero"),
+    pytest.param({"DJANGO_PM": {"REPORT_HOUR": 24}}, ["E004"], ["REPORT_HOUR", "at most 23"], id="no hour"),
     pytest.param({"DJANGO_PM": {"MAX_TEXT_LENGTH": -1}}, ["E004"], ["MAX_TEXT_LENGTH"], id="negative"),
     pytest.param({"DJANGO_PM": {"EVENT_RETENTION_DAYS": -1}}, ["E004"], ["at least 0"], id="negative where 0 is fine"),
     pytest.param({"DJANGO_PM": {"POLICY": "nowhere.Policy"}}, ["E005"], ["No module named 'nowhere'"], id="no module"),
@@ -84,7 +85,7 @@ WRONG = [
     pytest.param({"USE_TZ": False}, ["E007"], ["USE_TZ = True"], id="no time zones"),
     pytest.param(
         {"DATABASE_ROUTERS": ["tests.test_checks.EventsElsewhere"]},
-        ["E008"] * 6,
+        ["E008"] * 8,
         ["Task is written to the database 'default', but Event to 'events'", "belongs to the transaction"],
         id="events elsewhere",
     ),

@@ -9,8 +9,9 @@ its own in ``DJANGO_PM["POLICY"]``.
 role       may
 =========  ==============================================================================================
 viewer     read everything in the project
-member     and create, edit, delete tasks; comment; edit and delete own comments
-manager    and edit and delete anybody's comments; edit project fields; add, change, remove viewers and members
+member     and create, edit, delete tasks; comment; edit and delete own comments; have today's report made
+manager    and edit and delete anybody's comments; edit project fields; add, change, remove viewers and members;
+           have a report made anew
 owner      and add, change, remove managers and owners; delete the project
 =========  ==============================================================================================
 
@@ -31,7 +32,7 @@ from django.utils.module_loading import import_string
 
 from django_pm.conf import app_settings
 from django_pm.exceptions import NotAllowed
-from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.models import Comment, Membership, Project, Report, Role, Task
 from django_pm.models.base import ProjectObject
 from django_pm.users import active_users, has_column
 
@@ -231,7 +232,7 @@ class RolePolicy:
         """The least role that may do ``verb`` to ``obj``: the table of this module, as code."""
         if verb == "view":
             return Role.VIEWER
-        if isinstance(obj, Task):
+        if isinstance(obj, Task) or (isinstance(obj, Report) and verb == "add"):
             return Role.MEMBER
         if isinstance(obj, Comment):
             return Role.MEMBER if verb == "add" or obj.user_id == user.pk else Role.MANAGER

@@ -19,6 +19,7 @@ from django_pm.models import (
     NotificationPreferences,
     ParkedEvent,
     Project,
+    Report,
     Task,
 )
 
@@ -94,6 +95,17 @@ class MailAdmin(ReadOnlyModelAdmin):
     list_filter = ["state", "kind", "repeated"]
     list_select_related = ["recipient"]
     search_fields = ["=object_id"]
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyModelAdmin):
+    """One for each project and date; ``note`` says what was wrong when it was made."""
+
+    list_display = ["date", "project", "time_zone", "generated_at", "note"]
+    list_filter = ["date"]
+    list_select_related = ["project"]
+    search_fields = ["project__name", "note"]
+    date_hierarchy = "date"
 
 
 @admin.register(NotificationPreferences)

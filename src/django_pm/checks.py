@@ -14,8 +14,19 @@ from django.db import router
 from django.utils.module_loading import import_string
 
 from django_pm.api.throttling import parse_rate
-from django_pm.conf import app_settings, configured, declared
-from django_pm.models import ApiToken, Comment, Event, IdempotencyKey, Membership, Project, ProjectStream, Task
+from django_pm.conf import Setting, app_settings, configured, declared
+from django_pm.models import (
+    ApiToken,
+    Comment,
+    Event,
+    IdempotencyKey,
+    Mail,
+    Membership,
+    Project,
+    ProjectStream,
+    Report,
+    Task,
+)
 
 Messages = list[checks.CheckMessage]
 
@@ -53,15 +64,22 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Messages:
                     id="django_pm.E003",
                 )
             )
-        elif isinstance(given, int) and not isinstance(given, bool) and given < known[name].minimum:
+        elif isinstance(given, int) and not isinstance(given, bool) and (bounds := _missed(given, known[name])):
             problems.append(
                 checks.Error(
-                    f"DJANGO_PM[{name!r}] must be at least {known[name].minimum}.",
+                    f"DJANGO_PM[{name!r}] must be {bounds}.",
                     hint=known[name].help_text,
                     id="django_pm.E004",
                 )
             )
     return problems
+
+
+def _missed(number: int, setting: Setting[Any]) -> str:
+    """The bound that ``number`` does not keep to, in words; empty if it does."""
+    if number < setting.minimum:
+        return f"at least {setting.minimum}"
+    return f"at most {setting.maximum}" if setting.maximum is not None and number > setting.maximum else ""
 
 
 @checks.register("django_pm")
@@ -206,6 +224,6 @@ def check_one_database(app_configs: Any, **kwargs: Any) -> Messages:
             hint="Route all models of django_pm to one database: an event belongs to the transaction of its change.",
             id="django_pm.E008",
         )
-        for model in (Project, Task, Comment, Membership, ProjectStream, ApiToken, IdempotencyKey)
+        for model in (Project, Task, Comment, Membership, Report, Mail, ProjectStream, ApiToken, IdempotencyKey)
         if (alias := router.db_for_write(model)) != home
     ]

@@ -16,11 +16,11 @@ T = TypeVar("T")
 class Setting(Generic[T]):
     """One key of ``DJANGO_PM``: its default, its type, and what it means to a site owner."""
 
-    def __init__(self, default: T, help_text: str, *, minimum: int = 1) -> None:
+    def __init__(self, default: T, help_text: str, *, minimum: int = 1, maximum: int | None = None) -> None:
         self.default = default
         self.kind = type(default)
         self.help_text = help_text
-        self.minimum = minimum  # of a number
+        self.minimum, self.maximum = minimum, maximum  # of a number
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -106,6 +106,17 @@ class AppSettings:
     SOCKETS_PER_USER = Setting(
         20,
         "How many WebSockets one user may have open in one server process.",
+    )
+    REPORT_HOUR = Setting(
+        6,
+        "From which hour of the day (0 to 23, in the time zone of the project) the daily report is made and mailed.",
+        minimum=0,
+        maximum=23,
+    )
+    REPORT_RETENTION_DAYS = Setting(
+        0,
+        "`pm_prune` deletes reports of dates longer ago than this many days; 0 keeps them for ever.",
+        minimum=0,
     )
     SITE_URL = Setting(
         "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -24,6 +24,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "member": ("member.added", "member.changed", "member.removed"),
     "task": ("task.created", "task.updated", "task.deleted"),
     "comment": ("comment.created", "comment.updated", "comment.deleted"),
+    "report": ("report.generated", "report.generated", "report.deleted"),
 }
 
 PROJECT_RESYNC = "project.resync"
@@ -31,7 +32,7 @@ PROJECT_RESYNC = "project.resync"
 
 PROJECT_DELETED = NAMES["project"][2]
 
-EVENT_TYPES: tuple[str, ...] = (*(name for names in NAMES.values() for name in names), PROJECT_RESYNC)
+EVENT_TYPES: tuple[str, ...] = (*dict.fromkeys(name for names in NAMES.values() for name in names), PROJECT_RESYNC)
 
 Row = Mapping[str, Any]
 """The tracked columns of one row, by public name."""
@@ -50,11 +51,17 @@ def event_type(kind: str, before: Row | None, after: Row | None) -> str | None:
     return changed if any(before[column] != after[column] for column in after) else None
 
 
-def changes(before: Row | None, after: Row | None) -> dict[str, list[Any]]:
-    """``{column: [old, new]}`` for every column that differs, in JSON's own types; an absent side counts as null."""
+def changes(before: Row | None, after: Row | None, *, untold: Collection[str] = ()) -> dict[str, Any]:
+    """``{column: [old, new]}`` for every column that differs, in JSON's own types; an absent side counts as null.
+
+    Of the columns ``untold``, only that they differ.
+    """
     columns = after if after is not None else (before or {})
     pairs = {column: (before[column] if before else None, after[column] if after else None) for column in columns}
-    return {column: [encode(old), encode(new)] for column, (old, new) in pairs.items() if old != new}
+    differing = {column: pair for column, pair in pairs.items() if pair[0] != pair[1]}
+    return {
+        column: OMITTED if column in untold else [encode(old), encode(new)] for column, (old, new) in differing.items()
+    }
 
 
 def encode(value: Any) -> Any:

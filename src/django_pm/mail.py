@@ -32,7 +32,8 @@ from django_pm import users
 from django_pm.conf import app_settings
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences
 from django_pm.models.mail import UNFINISHED
-from django_pm.services import reminders
+from django_pm.services import reminders, reports
+from django_pm.services.report_pages import readable
 from django_pm.services.unsubscribing import unsubscribe_url
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,6 @@ BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
 LONGEST_LINE = 998
 """In characters (RFC 5322, section 2.1.1)."""
-
-KINDS = [MailKind.REMINDER]
-"""What this version knows to write."""
 
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
@@ -101,7 +99,7 @@ def claim(now: dt.datetime) -> list[Mail]:
     using = router.db_for_write(Mail)
     rows = Mail.objects.using(using)
     with transaction.atomic(using=using):
-        due = rows.filter(state__in=UNFINISHED, due_at__lte=now, kind__in=KINDS).order_by("due_at", "pk")
+        due = rows.filter(state__in=UNFINISHED, due_at__lte=now).order_by("due_at", "pk")
         locked = list(due.select_for_update(skip_locked=True)[:BATCH])
         cut_off = [mail.pk for mail in locked if mail.state == MailState.SENDING]
         rows.filter(pk__in=cut_off).update(repeated=True)
@@ -272,13 +270,20 @@ def _zone(preferences: NotificationPreferences | None) -> str:
 
 def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
     """What each message says, or why it is not to be sent any more, asked for all at once."""
+    found: dict[Any, Letter | str] = {}
     due = reminders.still_due([mail for mail in mails if mail.kind == MailKind.REMINDER], now)
-    return {
-        key: found
-        if isinstance(found, str)
-        else Letter("django_pm/mail/reminder", {"task": found, "project": found.project}, f"task-{found.pk}")
-        for key, found in due.items()
-    }
+    for key, task in due.items():
+        context = {"task": task, "project": getattr(task, "project", None)}
+        found[key] = task if isinstance(task, str) else Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+    wanted = reports.still_wanted([mail for mail in mails if mail.kind == MailKind.REPORT], now)
+    pages = readable({report for report in wanted.values() if not isinstance(report, str)})
+    for key, report in wanted.items():
+        if isinstance(report, str):
+            found[key] = report
+        else:
+            context = {"report": report, "project": report.project, **pages[report.pk]}
+            found[key] = Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
+    return found
 
 
 def _connection() -> Any:

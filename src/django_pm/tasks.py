@@ -13,9 +13,9 @@ from celery import shared_task
 
 from django_pm import mail
 from django_pm.events import relay
-from django_pm.services import pruning, reminders
+from django_pm.services import pruning, reminders, reports
 
-SENDING_FOR = dt.timedelta(minutes=2)
+WORKING_FOR = dt.timedelta(minutes=2)
 """A batch that is begun at the last moment takes two more; together they stay within the limit."""
 
 LIMITS: dict[str, Any] = {"soft_time_limit": 270, "time_limit": 300}
@@ -39,7 +39,13 @@ def send_due_reminders() -> None:
 @shared_task(name="django_pm.tasks.send_mail_queue", **OPTIONS)
 def send_mail_queue() -> None:
     """Send what is queued. What is left when the time is over, the next one sends."""
-    mail.send_queue(for_at_most=SENDING_FOR)
+    mail.send_queue(for_at_most=WORKING_FOR)
+
+
+@shared_task(name="django_pm.tasks.send_daily_reports", **OPTIONS)
+def send_daily_reports() -> None:
+    """Make the reports that are due, and queue them for who asked."""
+    reports.make_due(for_at_most=WORKING_FOR)
 
 
 @shared_task(name="django_pm.tasks.prune", **OPTIONS)

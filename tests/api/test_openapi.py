@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from django_pm.api.base import BaseAPIView
+from django_pm.services.reports import make_today
 from tests.api.support import new_task, send, shown
 from tests.factories import make_comment, make_member, make_task, make_token, make_user
 
@@ -26,6 +27,8 @@ OPERATIONS = {
     "/projects/{project_id}/members/": {"get", "post"},
     "/projects/{project_id}/members/{id}/": {"get", "patch", "delete"},
     "/projects/{project_id}/events/": {"get"},
+    "/projects/{project_id}/reports/": {"get", "post"},
+    "/projects/{project_id}/reports/{date}/": {"get"},
     "/notification-preferences/": {"get", "patch"},
     "/notifications/ticket/": {"post"},
     "/tokens/": {"get", "post"},
@@ -37,6 +40,7 @@ FILTERS = {
     "/tasks/": {"project", "status", "assignee", "priority", "due_before", "due_after", "overdue", "search"},
     "/tasks/{task_id}/comments/": set(),
     "/projects/{project_id}/members/": set(),
+    "/projects/{project_id}/reports/": set(),
     "/tokens/": set(),
 }
 
@@ -124,6 +128,7 @@ class TestTheDocument:
         make_task(project, due_date=None, status="completed")
         comment, member = make_comment(task, owner), make_member(project)
         make_comment(task)
+        report, _is_new = make_today(actor=owner, project=project)
         keys = {
             "/projects/{id}/": {"id": project.pk},
             "/tasks/{id}/": {"id": task.pk},
@@ -132,6 +137,8 @@ class TestTheDocument:
             "/projects/{project_id}/members/": {"project_id": project.pk},
             "/projects/{project_id}/members/{id}/": {"project_id": project.pk, "id": member.pk},
             "/projects/{project_id}/events/": {"project_id": project.pk},
+            "/projects/{project_id}/reports/": {"project_id": project.pk},
+            "/projects/{project_id}/reports/{date}/": {"project_id": project.pk, "date": report.date},
             "/tokens/{id}/": {"id": make_token(owner).pk},
         }
         bodies = {
@@ -143,6 +150,7 @@ class TestTheDocument:
             "/comments/{id}/": {"content": "c", "author": "a"},
             "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
+            "/projects/{project_id}/reports/": {"force": True},
             "/tokens/": {"name": "backup", "projects": [project.pk]},
             "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "reports": True},
             "/notifications/ticket/": {},

@@ -47,7 +47,13 @@ from tests.factories import make_user
 
 # One of those who see the same; what all the others are compared with is the superuser's.
 READERS = list({(actor.is_token, *actor.roles): actor for actor in LIVE if actor is not SUPERUSER}.values())
-KIND_OF_ROWS = {"project-list": "project", "task-list": "task", "member-list": "member", "comment-list": "comment"}
+KIND_OF_ROWS = {
+    "project-list": "project",
+    "task-list": "task",
+    "member-list": "member",
+    "comment-list": "comment",
+    "report-list": "report",
+}
 ALL_ON_ONE_PAGE = {"page_size": 200}
 
 
@@ -310,7 +316,7 @@ def test_lists_hold_what_one_sees(world, name):
             assert (page["next"] is None) == (len(expected) <= size), (str(actor), path)
 
 
-@pytest.mark.parametrize("name", ["member-list", "comment-list", "event-feed"])
+@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list", "event-feed"])
 def test_lists_of_a_place(world, name):
     missing = {}
     for query, place in itertools.product(queries(world, name), PLACES):
@@ -372,7 +378,7 @@ def test_cursors_of_somebody_who_sees_more(world, name):
                     assert is_own or position_of(link) == position_of(path), (str(actor), link)
 
 
-@pytest.mark.parametrize("name", ["member-list", "comment-list"])
+@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list"])
 def test_cursors_of_another_place(world, name):
     """A position among the rows of a hidden parent shows none of them."""
     for place in (ELSEWHERE, HIDDEN):
@@ -410,14 +416,14 @@ def test_a_token_tells_of_no_project_that_its_user_has_left(world):
 
 def test_events_of_one_object(world):
     """Whose object it is, is asked of the project in the path alone; an object from elsewhere has no event there."""
-    kinds = ("project", "task", "comment", "member")
+    kinds = ("project", "task", "comment", "member", "report")
     for actor, place, kind in itertools.product([SUPERUSER, *READERS], PLACES, kinds):
         if not actor.role(place):
             continue  # a hidden feed is walked in `test_lists_of_a_place`
         nowhere = world.ask(actor, "GET", world.path(actor, "event-feed", place, object=f"{kind}:{MISSING_KEY}"))
         assert nowhere.status == 200
         for other in PLACES:
-            key = world.key(actor, kind, other)
+            key = world.objects[kind][other].pk
             answer = world.ask(actor, "GET", world.path(actor, "event-feed", place, object=f"{kind}:{key}"))
             if other == place:
                 events = json.loads(answer.content)["results"]

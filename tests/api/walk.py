@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_pm.api.preferences import PreferencesSerializer
+from django_pm.api.reports import ReportSerializer
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.api.tokens import ApiTokenSerializer
 from tests.api.support import DUE
@@ -90,6 +91,8 @@ SLOTS = {
     "member-list": {"project_id": "project"},
     "member-detail": {"project_id": "project", "id": "member"},
     "event-feed": {"project_id": "project"},
+    "report-list": {"project_id": "project"},
+    "report-detail": {"project_id": "project", "date": "report"},
     "task-list": {},
     "task-detail": {"id": "task"},
     "comment-list": {"task_id": "task"},
@@ -124,6 +127,9 @@ member-detail   GET                  404       200     200     200      200
 member-detail   PATCH                404       403     403     200      200
 member-detail   DELETE               404       403     403     204      204
 event-feed      GET                  404       200     200     200      200
+report-list     GET                  404       200     200     200      200
+report-list     POST                 404       403     200     200      200
+report-detail   GET                  404       200     200     200      200
 task-list       GET                  200       200     200     200      200
 task-list       POST                 400       403     201     201      201
 task-detail     GET                  404       200     200     200      200
@@ -232,6 +238,16 @@ FIELDS = {
         "updated_at": READ_ONLY,
     },
     MembershipSerializer: {"id": READ_ONLY, "user": KEY, "role": VALUE},
+    ReportSerializer: {
+        "id": READ_ONLY,
+        "project": READ_ONLY,
+        "date": READ_ONLY,
+        "time_zone": READ_ONLY,
+        "generated_at": READ_ONLY,
+        "note": READ_ONLY,
+        "data": READ_ONLY,
+        "force": VALUE,
+    },
     PreferencesSerializer: {"language": VALUE, "time_zone": VALUE, "reminders": VALUE, "reports": VALUE},
     ApiTokenSerializer: {
         "id": READ_ONLY,
@@ -265,6 +281,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     },
     "member-list": _PAGES,
     "comment-list": _PAGES,
+    "report-list": _PAGES,
     "token-list": _PAGES,
     "event-feed": {
         "since": ["0", "2", "999999"],
@@ -279,5 +296,6 @@ ORDERINGS = {
     "task-list": {"created_at", "updated_at", "due_date", "priority", "title"},
     "member-list": {"id"},
     "comment-list": {"created_at", "updated_at"},
+    "report-list": {"date"},
     "token-list": {"created_at"},
 }

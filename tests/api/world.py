@@ -17,13 +17,15 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_pm.events.feed import number_all
-from django_pm.models import ApiToken, Comment, Event, Membership, Project, Task
+from django_pm.models import ApiToken, Comment, Event, Mail, Membership, Project, Report, Task
 from django_pm.models.idempotency import IdempotencyKey
+from django_pm.services.reports import make_today
 from tests.api.support import DUE, send, shown
 from tests.api.walk import ELSEWHERE, HERE, HIDDEN, MISSING, OWNER_OF_TOKEN, PLACES, SAFE, SLOTS, Actor, body
 from tests.factories import make_comment, make_member, make_project, make_superuser, make_task, make_token, make_user
 
 MISSING_KEY = 987_654_321
+MISSING_DATE = "2001-01-01"
 WRITES = ("INSERT", "UPDATE", "DELETE")
 TASKS = [
     {"priority": "none", "status": "pending", "due_date": None},
@@ -62,6 +64,7 @@ class World:
         self.projects = self._projects()
         self.objects: dict[str, dict[str, Any]] = {"project": self.projects, "member": self._guests()}
         self.objects["task"], self.objects["comment"] = self._tasks_with_comments()
+        self.objects["report"] = self._reports()
         self.own_tokens = {name: make_token(user, name="own") for name, user in self.people.items()}
         self.hermits_tokens = {
             place: make_token(self.people["hermit"], [self.projects[place]], name=f"secret-{place}") for place in PLACES
@@ -96,6 +99,15 @@ class World:
                 comments[place] = make_comment(tasks[place], self.people["guest"], content=f"secret-{place}")
         return tasks, comments
 
+    def _reports(self) -> dict[str, Report]:
+        """Today's of each place, which no request has to make, and one of a date that no other place has."""
+        data = {place: make_today(actor=None, project=self.projects[place])[0].data for place in PLACES}
+        dates = dict(zip(PLACES, (dt.date(2020, 2, day) for day in (1, 2, 3)), strict=True))
+        return {
+            place: Report.objects.create(project=self.projects[place], date=dates[place], data=data[place])
+            for place in PLACES
+        }
+
     def _dismiss(self) -> None:
         """Take away what the removed and the deactivated could use a moment ago."""
         for name in ("removed", "deactivated"):
@@ -122,7 +134,7 @@ class World:
 
     def _whereabouts(self) -> dict[tuple[str, Any], str]:
         named = {project.pk: place for place, project in self.projects.items()}
-        models = {"project": Project, "task": Task, "comment": Comment, "member": Membership}
+        models = {"project": Project, "task": Task, "comment": Comment, "member": Membership, "report": Report}
         return {
             (kind, pk): named[project]
             for kind, model in models.items()
@@ -139,6 +151,8 @@ class World:
         """The id of the thing of this kind in a place; `HERE` is one's own among tokens."""
         if kind == "asset":
             return {HERE: "api-docs.css", ELSEWHERE: "api-docs.js"}.get(place, "missing")
+        if kind == "report":
+            return MISSING_DATE if place == MISSING else self.objects[kind][place].date.isoformat()
         if place == MISSING:
             return MISSING_KEY
         if kind == "token":
@@ -212,8 +226,8 @@ def stored() -> dict[Any, list[Any]]:
 def _reading_everything() -> dict[str, tuple[str, Any]]:
     """A statement for each table; read as plain rows, since this is asked thousands of times."""
     projects = {Project: F("pk"), Task: F("project"), Comment: F("task__project"), Membership: F("project")}
-    projects |= {Event: F("project_id")}
-    projects |= dict.fromkeys((ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField()))
+    projects |= {Event: F("project_id"), Report: F("project")}
+    projects |= dict.fromkeys((Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField()))
     return {
         model.__name__: model.objects.order_by("pk")
         .values_list(*[column.attname for column in model._meta.concrete_fields], project)

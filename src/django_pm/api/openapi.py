@@ -50,6 +50,7 @@ EVERYWHERE = {401, 403, 406, 429}
 OF_ACTION = {
     "list": {400},
     "create": {400, 404, 409, 413, 415, 422},  # 404: what this key once made, or what it belongs to, is gone
+    "generate": {400, 413, 415},
     "retrieve": {412},
     "update": {400, 409, 412, 413, 415},
     "partial_update": {400, 409, 412, 413, 415},
@@ -119,7 +120,7 @@ class ApiSchema(AutoSchema):
         if operation is None:
             return None
         responses = operation["responses"]
-        if self.action in {"create", "retrieve", "update", "partial_update"}:
+        if self.action in {"create", "generate", "retrieve", "update", "partial_update"}:
             for answer in responses.values():
                 answer["headers"] = {"ETag": ETAG}
         if self.action == "create":

@@ -6,6 +6,7 @@ from django.urls import path
 
 from django_pm.api.feed import EventFeedView
 from django_pm.api.preferences import PreferencesView
+from django_pm.api.reports import ReportViewSet
 from django_pm.api.schema import SchemaView, docs, docs_asset
 from django_pm.api.tickets import TicketView
 from django_pm.api.tokens import ApiTokenViewSet
@@ -28,6 +29,16 @@ urlpatterns = [
         name="member-detail",
     ),
     path("projects/<str:project_id>/events/", EventFeedView.as_view(), name="event-feed"),
+    path(
+        "projects/<str:project_id>/reports/",
+        ReportViewSet.as_view({"get": "list", "post": "generate"}),
+        name="report-list",
+    ),
+    path(
+        "projects/<str:project_id>/reports/<str:date>/",
+        ReportViewSet.as_view({"get": "retrieve"}),
+        name="report-detail",
+    ),
     path("tasks/", TaskViewSet.as_view(LIST), name="task-list"),
     path("tasks/<str:id>/", TaskViewSet.as_view(DETAIL), name="task-detail"),
     path("tasks/<str:task_id>/comments/", CommentViewSet.as_view(LIST), name="comment-list"),

@@ -18,7 +18,7 @@ from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 
 from django_pm import event_types
 from django_pm.exceptions import StreamReset
-from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Task
+from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Report, Task
 
 NUMBER_ABOVE = 200
 """A reader of versions that meets more unnumbered events than this numbers them, so that counting stays cheap."""
@@ -193,7 +193,13 @@ def _stream(project_id: Any) -> ProjectStream:
 # Telling
 
 
-MODELS: dict[str, type[models.Model]] = {"project": Project, "task": Task, "comment": Comment, "member": Membership}
+MODELS: dict[str, type[models.Model]] = {
+    "project": Project,
+    "task": Task,
+    "comment": Comment,
+    "member": Membership,
+    "report": Report,
+}
 
 
 def as_json(event: Event) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django_pm.models.mail import Mail, MailKind, MailState
 from django_pm.models.membership import Membership, Role
 from django_pm.models.preferences import NotificationPreferences
 from django_pm.models.project import AbstractProject, Project
+from django_pm.models.report import Report
 from django_pm.models.subscription import Cursor, ParkedEvent, Subscriber
 from django_pm.models.task import AbstractTask, Priority, Status, Task
 from django_pm.models.ticket import Ticket
@@ -30,6 +31,7 @@ __all__ = [
     "Priority",
     "Project",
     "ProjectStream",
+    "Report",
     "Role",
     "Scope",
     "Status",

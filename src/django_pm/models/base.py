@@ -183,6 +183,9 @@ class ProjectObject(models.Model):
     tracked: ClassVar[tuple[str, ...]]
     """Every column that a representation, a filter, an ordering or the policy reads. A change of one is an event."""
 
+    untold: ClassVar[frozenset[str]] = frozenset()
+    """Tracked columns of which an event says that they changed, and never what they hold."""
+
     told_on_delete: ClassVar[tuple[str, ...]] = ()
     """The columns that the event of a deletion repeats."""
 

@@ -47,6 +47,7 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["project_id", "id"], condition=Q(seq__isnull=True), name="django_pm_event_unnumbered"),
             models.Index(fields=["project_id", "object_type", "object_id", "seq"], name="django_pm_event_object"),
+            models.Index(fields=["project_id", "created_at"], name="django_pm_event_time"),
         ]
 
     def __str__(self) -> str:

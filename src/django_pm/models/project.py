@@ -100,7 +100,7 @@ class AbstractProject(ProjectObject):
 
     @classmethod
     def delete_children(cls, pks: list[Any], *, using: str) -> Counter[str]:
-        """Tasks and memberships, which ``project.deleted`` implies: 100,000 of them neither fill memory nor the log.
+        """Its rows, which ``project.deleted`` implies: 100,000 tasks neither fill memory nor the log.
 
         Children before the project, as Django does it; then, the project fully locked, those that came in meanwhile.
         """
@@ -111,7 +111,7 @@ class AbstractProject(ProjectObject):
     @classmethod
     def _sweep(cls, pks: list[Any], *, using: str) -> Counter[str]:
         deleted: Counter[str] = Counter()
-        for relation in ("tasks", "memberships"):
+        for relation in ("tasks", "memberships", "reports"):
             link: Any = cls._meta.get_field(relation)
             rows = link.related_model._base_manager.using(using)
             # Locked, because one that is being moved out at this moment is no child any more once we get its row.

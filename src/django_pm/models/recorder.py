@@ -296,7 +296,8 @@ class Recording:
         if before and after and old_project != new_project:
             gone = {name: before[name] for name in self.model.told_on_move}
             self._add(old_project, event_types.event_type(kind, gone, None), pk, event_types.changes(gone, None))
-            arrived = {**event_types.changes(None, after), **self.model.untold_children}
+            arrived = event_types.changes(None, after, untold=self.model.untold)
+            arrived |= self.model.untold_children
             self._add(new_project, event_types.event_type(kind, None, after), pk, arrived)
             return
         if before and not after:
@@ -304,7 +305,7 @@ class Recording:
         # `updated_at` alone is no change, but goes along with one.
         name = event_types.event_type(kind, _without_stamp(before), _without_stamp(after))
         if name is not None:
-            told = event_types.changes(before, after)
+            told = event_types.changes(before, after, untold=self.model.untold)
             self._add(new_project or old_project, name, pk, told if before else {**told, **children})
 
     def resync(self, project_ids: Iterable[Any]) -> None:

@@ -34,6 +34,7 @@ CHECK_SECONDS = 0.8
 SWEEP_SECONDS = 2.0
 BEAT_SECONDS = 1.0
 BACK_OFF_SECONDS = 2.0
+ENDING_SECONDS = 2.0
 PROJECTS_PER_TURN = 5_000
 """How many streams are looked at in a turn for events that somebody else has numbered; the rest in the next turns."""
 
@@ -168,9 +169,7 @@ class Hub:
         try:
             await self._turns()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             await self._threads.close_connections()
 
     async def _beats(self) -> None:
@@ -355,6 +354,14 @@ class Hub:
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all are gone: what a layer stands on may swallow a cancellation that meets a timeout of its own."""
+    while remaining := [task for task in tasks if not task.done()]:
+        for task in remaining:
+            task.cancel()
+        await asyncio.wait(remaining, timeout=ENDING_SECONDS)
 
 
 def hub() -> Hub:

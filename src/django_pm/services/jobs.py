@@ -34,5 +34,6 @@ JOBS = (
     Job("relay_events", dt.timedelta(seconds=5), EVENTS, "django_pm.events.relay.relay_events"),
     Job("send_due_reminders", dt.timedelta(minutes=1), MAIL, "django_pm.services.reminders.queue_due"),
     Job("send_mail_queue", dt.timedelta(seconds=30), MAIL, "django_pm.mail.send_queue"),
+    Job("send_daily_reports", dt.timedelta(minutes=5), REPORTS, "django_pm.services.reports.make_due"),
     Job("prune", dt.timedelta(hours=24), EVENTS, "django_pm.services.pruning.prune"),
 )

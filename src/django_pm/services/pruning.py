@@ -1,18 +1,18 @@
-"""Letting go of what has had its time: old events, used idempotency keys, mail that ended long ago."""
+"""Letting go of what has had its time: old events, used idempotency keys, mail that ended long ago, old reports."""
 
 from __future__ import annotations
 
 from django.db import router
 
 from django_pm.events.retention import prune_all
-from django_pm.models import IdempotencyKey, Mail
+from django_pm.models import IdempotencyKey, Mail, Report
 
 
 def prune(*, days: int | None = None, count: int | None = None, hard_cap_days: int | None = None) -> dict[str, int]:
     """Delete it, events by the settings or by the limits given; how many of each there were."""
     events = prune_all(days=days, count=count, hard_cap_days=hard_cap_days)
     pruned = {"events": sum(events.values())}
-    for model in (IdempotencyKey, Mail):
+    for model in (IdempotencyKey, Mail, Report):
         number, _by_model = model.objects.using(router.db_for_write(model)).expired().delete()
         pruned[str(model._meta.verbose_name_plural)] = number
     return pruned

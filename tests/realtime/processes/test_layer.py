@@ -1,13 +1,14 @@
 """Listening to a channel layer, for ever: what is quiet is no fault, and what fails is tried again."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 from channels.layers import get_channel_layer
 from channels_redis.core import RedisChannelLayer
 
+from django_pm.realtime import hub
 from django_pm.realtime import layer as ours
+from django_pm.realtime.hub import end
 from tests.realtime.processes.servers import QUEUES, recommended
 
 TIMES_QUIET = 5
@@ -17,11 +18,32 @@ def listen_for(seconds):
     """Listen for a while, be cancelled as by a hub without sockets, and wait until the layer has been left."""
 
     async def run():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await ours.listen(lambda keys: None)
+        listening = asyncio.create_task(ours.listen(lambda keys: None))
+        await asyncio.wait([listening], timeout=seconds)
+        await end([listening])
 
     asyncio.run(run())
+
+
+def test_a_cancellation_that_a_library_swallows_is_said_again(monkeypatch):
+    monkeypatch.setattr(hub, "ENDING_SECONDS", 0.01)
+    asked = []
+
+    async def deaf():
+        while len(asked) < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                asked.append("to end")
+
+    async def run():
+        task = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await end([task])
+        assert task.done()
+
+    asyncio.run(run())
+    assert len(asked) == 3
 
 
 class StandIn:

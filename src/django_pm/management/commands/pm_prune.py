@@ -1,4 +1,4 @@
-"""``manage.py pm_prune``: let go of old events (by the settings or the limits given), expired keys and old mail."""
+"""``manage.py pm_prune``: let go of old events (by the settings or the limits given) and of what has expired."""
 
 from typing import Any
 
@@ -10,7 +10,8 @@ from django_pm.services.pruning import prune
 class Command(BaseCommand):
     help = (
         "Delete old events (without options by EVENT_RETENTION_DAYS, EVENT_RETENTION_COUNT and EVENT_HARD_CAP_DAYS; "
-        "by default none) and what has expired: idempotency keys after a day, mail 90 days after its end."
+        "by default none) and what has expired: idempotency keys after a day, mail 90 days after its end, "
+        "reports by REPORT_RETENTION_DAYS."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,66 @@
+"""The daily report of a project: one for each date, as data. ``services/summaries.py`` says what is in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_pm.conf import app_settings
+from django_pm.models.base import ProjectObject, ProjectObjectQuerySet
+from django_pm.models.project import Project
+
+
+class ReportQuerySet(ProjectObjectQuerySet["Report"]):
+    def expired(self) -> ReportQuerySet:
+        """Reports of dates longer ago than the site keeps them."""
+        days = app_settings.REPORT_RETENTION_DAYS
+        return self.filter(date__lt=timezone.now().date() - dt.timedelta(days=days)) if days else self.none()
+
+
+class Report(ProjectObject):
+    """What a project looked like on one date of its own time zone, and what had happened the day before."""
+
+    project = models.ForeignKey(
+        Project,
+        verbose_name=_("project"),
+        related_name="reports",
+        on_delete=models.CASCADE,
+        db_index=False,  # the unique constraint serves it
+    )
+    date = models.DateField(_("date"), help_text=_("In the time zone of the project."))
+    time_zone = models.CharField(_("time zone"), max_length=64, help_text=_("In which its days begin and end."))
+    generated_at = models.DateTimeField(_("generated at"), default=timezone.now)
+    data = models.JSONField(_("data"), default=dict)
+    note = models.CharField(
+        _("note"), max_length=500, blank=True, default="", help_text=_("What was wrong when it was made, if anything.")
+    )
+
+    objects: ClassVar[Any] = ReportQuerySet.as_manager()
+
+    project_lookup = "project"
+    event_kind = "report"
+    tracked = ("project", "date", "time_zone", "generated_at", "data", "note")
+    untold = frozenset({"data"})
+    told_on_delete = ("project", "date")
+    told_on_move = ("project",)
+    moved_by = frozenset({"project"})
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
+        ordering = ["-date", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "date"], name="django_pm_report_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project}: {self.date}"
+
+    @property
+    def owning_project_id(self) -> Any:
+        return self.project_id

@@ -1,0 +1,274 @@
+"""Daily reports: one for each project and date of the project's own time zone, whoever makes it and however late.
+
+Nothing is scheduled for an instant. Whoever looks finds the projects whose day has reached ``REPORT_HOUR`` and that
+have no report of it; the unique constraint makes it one. A report, its event and the messages that carry it are
+committed together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, router, transaction
+from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Value, When
+from django.utils import timezone
+
+from django_pm import access
+from django_pm.conf import app_settings
+from django_pm.context import acting
+from django_pm.models import Mail, MailKind, Membership, NotificationPreferences, Project, Report, Role
+from django_pm.services import local_days
+from django_pm.services.summaries import Place, summarise
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 500
+"""Projects that are reported by one transaction."""
+
+CAUGHT_UP = 7
+"""Dates that are made up for, at most, where nobody looked for days."""
+
+MAILED_FOR = dt.timedelta(days=1)
+"""A report is mailed until it is older than the latest by more than this."""
+
+ORIGIN = "report"
+
+
+class Wanted(NamedTuple):
+    """A report that is to be made."""
+
+    place: Place
+    due_at: dt.datetime
+    """When its mail is to leave."""
+    is_mailed: bool
+    note: str
+
+
+# For all projects
+
+
+def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.timedelta.max) -> int:
+    """Make the reports that are due and not there; how many. Asked again, or by two at once, it makes none twice.
+
+    A project is reported from the first ``REPORT_HOUR`` of its own after it was created. Where nobody looked for
+    some days, the last ``CAUGHT_UP`` dates are made up for. The number of statements grows with the hundreds of
+    projects. What the time does not suffice for, the next call makes.
+    """
+    at = now or timezone.now()
+    began = timezone.now()
+    made = 0
+    with acting(origin=ORIGIN):
+        for chunk in _chunks(at):
+            made += len(_make_apart(chunk, at))
+            if timezone.now() - began >= for_at_most:
+                break
+    return made
+
+
+def _chunks(now: dt.datetime) -> Iterator[list[Wanted]]:
+    """What is missing, in pieces of different projects, in the order of their keys."""
+    projects = _due_projects(now).order_by("pk")
+    last = None
+    while rows := list((projects if last is None else projects.filter(pk__gt=last))[:CHUNK]):
+        missing = [_missing(row, now) for row in rows]
+        for turn in itertools.zip_longest(*missing):
+            yield [wanted for wanted in turn if wanted is not None]
+        last = rows[-1].pk
+
+
+def _due_projects(now: dt.datetime) -> QuerySet[Any]:
+    """Projects that lack the latest report, each with ``latest``, its date, and ``reported``, the last one made."""
+    names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
+    dates, instants = defaultdict(list), defaultdict(list)
+    for name in names:
+        zone, _note = _zone(name)
+        date = local_days.reached(now, zone, _hour())
+        dates[date].append(name)
+        instants[local_days.begins(date, zone, _hour())].append(name)
+    if not dates:
+        return Project.objects.none()
+
+    def by_zone(found: dict[Any, list[str]], output_field: Any) -> Case:
+        cases = (When(time_zone__in=names, then=Value(value)) for value, names in found.items())
+        return Case(*cases, output_field=output_field)
+
+    reports = Report.objects.filter(project=OuterRef("pk"))
+    # A constant would not do in their place: SQLite compares a date with its text.
+    annotated = Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
+    due = annotated.filter(~Exists(reports.filter(date__gte=OuterRef("latest"))), created_at__lt=F("since"))
+    return due.annotate(reported=Max("reports__date")).only("pk", "time_zone")
+
+
+def _missing(project: Any, now: dt.datetime) -> list[Wanted]:
+    """What one project lacks, up to its latest date."""
+    zone, note = _zone(project.time_zone)
+    latest = local_days.reached(now, zone, _hour())
+    return _until(project.pk, latest, project.reported, zone, note)
+
+
+def _until(project_id: Any, latest: dt.date, reported: dt.date | None, zone: Any, note: str) -> list[Wanted]:
+    """The dates after ``reported``, as far back as is made up for; ``latest`` alone if there is none."""
+    earlier = [] if reported is None else local_days.last_days(latest, zone, CAUGHT_UP - 1)
+    dates = [date for date in earlier if reported is not None and date > reported] + [latest]
+    return [
+        Wanted(Place(project_id, date, zone), local_days.begins(date, zone, _hour()), latest - date <= MAILED_FOR, note)
+        for date in dates
+    ]
+
+
+def _zone(name: str) -> tuple[Any, str]:
+    """The zone of a project, and what is to be noted: one that is not known here falls back on the site's."""
+    if (zone := local_days.find_zone(name)) is not None:
+        return zone, ""
+    site = local_days.find_zone(settings.TIME_ZONE or "UTC") or local_days.find_zone("UTC")
+    return site, f"The time zone “{name}” of the project is not known here; {site} was used."
+
+
+def _hour() -> int:
+    return app_settings.REPORT_HOUR
+
+
+def _make_apart(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
+    """Make these together; where that fails, apart, so that one project is in the way of no other."""
+    try:
+        return make(wanted, now)
+    except OperationalError:  # the database itself; it would fail for each of them
+        raise
+    except Exception:
+        if len(wanted) == 1:
+            logger.exception("No report of project %s could be made.", wanted[0].place.project_id)
+            return []
+        middle = len(wanted) // 2
+        return _make_apart(wanted[:middle], now) + _make_apart(wanted[middle:], now)
+
+
+def make(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
+    """Make these reports of different projects, as far as they are not there; those that are new.
+
+    Their data is read before their transaction begins. Whoever makes the same ones meanwhile is waited for; what is
+    there then is left out.
+    """
+    summaries = summarise([one.place for one in wanted], now) if wanted else {}
+    using = router.db_for_write(Report)
+    while wanted:
+        try:
+            with transaction.atomic(using=using):
+                return _store(wanted, summaries, now, using=using)
+        except IntegrityError:
+            remaining = _still_missing(wanted, using=using)
+            if len(remaining) == len(wanted):
+                raise
+            wanted = remaining
+    return []
+
+
+def _still_missing(wanted: list[Wanted], *, using: str) -> list[Wanted]:
+    keys = [one.place.project_id for one in wanted]
+    there = set(Report.objects.using(using).filter(project__in=keys).values_list("project", "date"))
+    projects = set(Project.objects.using(using).filter(pk__in=keys).values_list("pk", flat=True))
+    return [
+        one
+        for one in wanted
+        if one.place.project_id in projects and (one.place.project_id, one.place.date) not in there
+    ]
+
+
+def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *, using: str) -> list[Report]:
+    reports: list[Report] = Report.objects.using(using).bulk_create(
+        Report(
+            project_id=one.place.project_id,
+            date=one.place.date,
+            time_zone=one.place.zone.key,
+            generated_at=now,
+            data=summaries[one.place.project_id],
+            note=one.note,
+        )
+        for one in wanted
+    )
+    mailed = [(report, one) for report, one in zip(reports, wanted, strict=True) if one.is_mailed]
+    recipients = recipients_of({report.project_id for report, _one in mailed})
+    Mail.objects.using(router.db_for_write(Mail)).bulk_create(
+        [
+            Mail(
+                kind=MailKind.REPORT,
+                object_id=str(report.pk),
+                occurrence=report.date.isoformat(),
+                recipient_id=user_id,
+                due_at=max(now, one.due_at),
+            )
+            for report, one in mailed
+            for user_id in sorted(recipients[report.project_id], key=str)
+        ],
+        ignore_conflicts=True,
+    )
+    return reports
+
+
+# For one project
+
+
+def make_today(*, actor: Any, project: Project, now: dt.datetime | None = None) -> tuple[Report, bool]:
+    """The report of the present date of ``project``, and whether it had to be made."""
+    at = now or timezone.now()
+    zone, note = _zone(project.time_zone)
+    today = at.astimezone(zone).date()
+    reports = Report.objects.using(router.db_for_write(Report)).filter(project=project)
+    if (there := reports.filter(date=today).first()) is not None:
+        return there, False
+    reported = reports.filter(date__lt=today).aggregate(last=Max("date"))["last"]
+    made = [report for one in _until(project.pk, today, reported, zone, note) for report in make([one], at)]
+    mine = [report for report in made if report.date == today]
+    return (mine[0], True) if mine else (reports.get(date=today), False)
+
+
+def rebuild(*, actor: Any, report: Report, now: dt.datetime | None = None) -> Report:
+    """Make a report anew, from what the project is now. Whoever has had it by mail is not mailed again."""
+    at = now or timezone.now()
+    zone, note = _zone(report.time_zone)
+    report.data = summarise([Place(report.project_id, report.date, zone)], at)[report.project_id]
+    report.generated_at, report.note = at, note
+    report.save(update_fields=["data", "generated_at", "note"])
+    return report
+
+
+# By mail
+
+
+def recipients_of(project_ids: Collection[Any]) -> dict[Any, set[Any]]:
+    """By project, the keys of its owners and managers who want reports, and are active and see it now."""
+    asking = NotificationPreferences.objects.filter(reports=True).values("user")
+    rows = Membership.objects.filter(project__in=project_ids, role__in=[Role.OWNER, Role.MANAGER], user__in=asking)
+    pairs = list(rows.order_by().values_list("project", "user"))
+    seen = access.visible_to_each({user_id for _project_id, user_id in pairs})
+    found: dict[Any, set[Any]] = defaultdict(set)
+    for project_id, user_id in pairs:
+        if (keys := seen[user_id]) is None or project_id in keys:
+            found[project_id].add(user_id)
+    return found
+
+
+def still_wanted(mails: Iterable[Mail], now: dt.datetime) -> dict[Any, Report | str]:
+    """By the key of the message, the report that it is still to be sent for, or why it is not."""
+    mails = list(mails)
+    keys = {mail.object_id for mail in mails}
+    reports = {str(report.pk): report for report in Report.objects.filter(pk__in=keys).select_related("project")}
+    recipients = recipients_of({report.project_id for report in reports.values()})
+
+    def verdict(mail: Mail) -> Report | str:
+        report = reports.get(mail.object_id)
+        if report is None:
+            return "The report is gone."
+        zone, _note = _zone(report.time_zone)
+        if local_days.reached(now, zone, _hour()) - report.date > MAILED_FOR:
+            return "A later report came before it could leave."
+        if mail.recipient_id not in recipients[report.project_id]:
+            return "The recipient is not concerned any more: removed, deactivated or opted out."
+        return report
+
+    return {mail.pk: verdict(mail) for mail in mails}
