@@ -185,6 +185,12 @@ class TestToday:
         assert Report.objects.get().data["tasks"]["total"] == 1
         assert Report.objects.get().generated_at == NOW + HOUR
 
+    def test_anew_when_it_is_gone(self):
+        report, _new = make_today(actor=None, project=old_project())
+        Report.objects.all().delete()
+        with pytest.raises(Report.DoesNotExist):
+            rebuild(actor=None, report=report)
+
 
 class TestEvents:
     def told(self):
