@@ -11,6 +11,7 @@ from jsonschema import Draft7Validator
 
 from django_pm.models import Comment, Membership, Project, Task
 from django_pm.realtime import asyncapi, protocol
+from django_pm.services.reports import make_today
 from tests.api.test_openapi import COMMITTED as OPENAPI
 from tests.factories import make_comment, make_member, make_project, make_task, make_user
 from tests.realtime import frames
@@ -127,6 +128,11 @@ def test_each_kind_of_frame_comes_about(site, owner, project, monkeypatch):
         Comment.objects.get(pk=comment.pk).delete()
         Task.objects.get(pk=task.pk).delete()
         live.frames(6)
+        report, _new = make_today(actor=owner, project=project)
+        key = report.pk
+        report.delete()
+        told = [live.frame(f"report.{what}")["object"] for what in ("generated", "deleted")]
+        assert told == [{"type": "report", "id": key}] * 2
         Project.objects.filter(pk=project.pk).update(name="Mars")
         live.frame("project.updated")
         Task.objects.bulk_create([Task(project=project, title=str(number)) for number in range(1001)])
