@@ -13,10 +13,16 @@ PARTS = {
     "delete": "deleting a project with many tasks",
     "seed": "pm_seed",
     "fanout": "one event to many sockets, beside the conventional consumer and the bare server",
+    "reminders": "reminders by mail, beside one Celery task for each and beside a loop that only sends",
     "coming": "a welcome, and a resume of what was missed",
 }
 
-MODULES = {"delete": "deleting", "fanout": "sockets.fanout", "coming": "sockets.coming"}
+MODULES = {
+    "delete": "deleting",
+    "fanout": "sockets.fanout",
+    "coming": "sockets.coming",
+    "reminders": "mailing.reminders",
+}
 
 
 def main() -> None:

@@ -4,6 +4,10 @@
     the server as a URL without a database name; ``postgresql://postgres@127.0.0.1:5432`` unless set.
 ``PM_BENCH_REDIS``
     what the sockets' servers hear each other through; ``redis://127.0.0.1:6379`` unless set.
+``PM_BENCH_RABBITMQ``
+    the broker of the workers that send mail; ``amqp://guest:guest@127.0.0.1:5672//`` unless set.
+``PM_BENCH_SMTP_PORT``
+    set by the benchmarks themselves, for the processes they start: where mail goes.
 """
 
 import os
@@ -34,6 +38,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
 ROOT_URLCONF = "benchmarks.urls"
 
 server = os.environ.get("PM_BENCH_SERVER") or "postgresql://postgres@127.0.0.1:5432"
@@ -55,4 +61,9 @@ REST_FRAMEWORK = {
 }
 
 # Counting stays on, since it is part of every request; only the limit is out of reach.
-DJANGO_PM = {"THROTTLE_USER": "1000000/s"}
+DJANGO_PM = {"THROTTLE_USER": "1000000/s", "SITE_URL": "https://pm.example.com"}
+
+DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST = "127.0.0.1"
+EMAIL_PORT = int(os.environ.get("PM_BENCH_SMTP_PORT", "25"))
