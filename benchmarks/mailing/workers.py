@@ -21,7 +21,7 @@ from django.utils import timezone  # noqa: E402
 
 from django_pm import schedules, users  # noqa: E402
 from django_pm.models import MailKind, Task  # noqa: E402
-from django_pm.services.reminders import AHEAD  # noqa: E402
+from django_pm.services.reminders import AHEAD, Words  # noqa: E402
 from django_pm.services.unsubscribing import unsubscribe_url  # noqa: E402
 
 BROKER = os.environ.get("PM_BENCH_RABBITMQ") or "amqp://guest:guest@127.0.0.1:5672//"
@@ -63,6 +63,7 @@ def words(task: Task) -> tuple[str, str, str, str]:
     context = {
         "task": task,
         "project": task.project,
+        "words": Words(task),
         "recipient": user,
         "recipient_name": users.display_name(user),
         "unsubscribe_url": unsubscribe_url(user, MailKind.REMINDER),

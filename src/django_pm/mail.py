@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import random
 import smtplib
+import uuid
 import zoneinfo
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -30,7 +31,7 @@ from django.utils import timezone, translation
 
 from django_pm import users
 from django_pm.conf import app_settings
-from django_pm.models import Mail, MailKind, MailState, NotificationPreferences
+from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import reminders, reports
 from django_pm.services.report_pages import readable
@@ -67,15 +68,18 @@ class Letter(NamedTuple):
 
 
 class Message(EmailMultiAlternatives):
-    """One whose links in headers stay in one piece.
+    """One whose links in headers stay in one piece, and whose boundary is known beforehand.
 
     Django 6 folds long headers by Python's newer policy, which encodes what it cannot fold. Nobody decodes a link.
+    To find a boundary that is in none of the parts, Python searches them by a pattern that it compiles each time.
     """
 
     def message(self, **options: Any) -> Any:
         if "policy" in options:
             options["policy"] = options["policy"].clone(max_line_length=LONGEST_LINE)
-        return super().message(**options)
+        message = super().message(**options)
+        message.set_boundary(f"={uuid.uuid4().hex}=")
+        return message
 
 
 class ServerAway(Exception):
@@ -321,8 +325,7 @@ def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
     found: dict[Any, Letter | str] = {}
     due = reminders.still_due([mail for mail in mails if mail.kind == MailKind.REMINDER], now)
     for key, task in due.items():
-        context = {"task": task, "project": getattr(task, "project", None)}
-        found[key] = task if isinstance(task, str) else Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+        found[key] = task if isinstance(task, str) else _reminder(task)
     wanted = reports.still_wanted([mail for mail in mails if mail.kind == MailKind.REPORT], now)
     pages = readable({report for report in wanted.values() if not isinstance(report, str)})
     for key, report in wanted.items():
@@ -332,6 +335,11 @@ def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
             context = {"report": report, "project": report.project, **pages[report.pk]}
             found[key] = Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
     return found
+
+
+def _reminder(task: Task) -> Letter:
+    context = {"task": task, "project": task.project, "words": reminders.Words(task)}
+    return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
 
 
 def _connection() -> Any:
