@@ -4,7 +4,7 @@
 line by line:
 
 ``{"expect": n}``     count from nothing; answered at once
-``{"wait": true}``    answered when ``n`` messages have come, with the moment (``time.monotonic``) of the last
+``{"wait": true}``    answered when ``n`` messages have come, with the moment (``time.monotonic``) of the last; or in vain
 ``{"count": true}``   how many messages have come, and to how many recipients
 """
 
@@ -21,6 +21,8 @@ import uvloop
 
 OK = b"250 OK\r\n"
 END = b"\r\n.\r\n"
+LONGEST = 600
+"""Seconds."""
 
 
 class Count:
@@ -100,7 +102,7 @@ def _answer(order: dict[str, Any], count: Count) -> dict[str, Any]:
         count.expect(order["expect"])
     if "wait" in order:
         with count.changed:
-            count.changed.wait_for(lambda: count.last)
+            count.changed.wait_for(lambda: count.last, timeout=LONGEST)
     return {"last": count.last, "messages": count.messages, "recipients": len(count.recipients)}
 
 
