@@ -14,6 +14,7 @@ PARTS = {
     "seed": "pm_seed",
     "fanout": "one event to many sockets, beside the conventional consumer and the bare server",
     "reminders": "reminders by mail, beside one Celery task for each and beside a loop that only sends",
+    "reports": "daily reports of very many projects, beside a loop of counts",
     "coming": "a welcome, and a resume of what was missed",
 }
 

@@ -4,7 +4,7 @@
 line by line:
 
 ``{"expect": n}``     count from nothing; answered at once
-``{"wait": true}``    answered when ``n`` messages have come, with the moment (``time.monotonic``) of the last; or in vain
+``{"wait": true}``    answered when ``n`` messages have come, with the moment (``time.monotonic``) of the last
 ``{"count": true}``   how many messages have come, and to how many recipients
 """
 
