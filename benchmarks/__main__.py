@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import sys
 import time
 
 import django
@@ -48,6 +49,7 @@ def main() -> None:
             part = importlib.import_module(f"benchmarks.{MODULES.get(name, name)}")
             for table in part.run(short=options.short):
                 table.print()
+                sys.stdout.flush()
     print(f"\n{time.monotonic() - start:.0f} s, {'short' if options.short else 'long'} form")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from typing import Any
 from unittest import mock
@@ -42,25 +42,26 @@ SAMPLE = 100
 """So many projects are asked about one by one; what all of them would take follows from that."""
 
 
-def run(*, short: bool) -> list[Table]:
-    """Two tables."""
-    sizes, rounds = ([50], 3) if short else ([500, 5_000], 5)
-    times = ("computing", "storing", "together")
-    columns = ("projects", "how", "statements", *times, "computing, of the loop", "together, of the loop", "rounds")
-    speed = Table(f"Daily reports: ms for each project (one by one: of {SAMPLE} of them)", *columns)
-    memory = Table("The process that makes them (memory above before)", "projects", "s", "peak resident MB")
+def run(*, short: bool) -> Iterator[Table]:
+    """Two tables for each number of projects."""
+    sizes, rounds = ([50], 3) if short else ([500, 5_000], 3)
     try:
         for size in sizes:
             furnish(size)
-            _compare(size, rounds, speed)
+            yield _speed(size, rounds)
             _forget()
-            taken = probe("benchmarks.reports:make_all", traced=False)
-            assert Report.objects.count() == size
-            memory.add(f"{size:,}", f"{taken.seconds:.1f}", megabytes(taken.resident))
+            yield _memory(size)
     finally:
         _forget()
         empty()
-    return [speed, memory]
+
+
+def _memory(size: int) -> Table:
+    table = Table("The process that makes them (memory above before)", "projects", "s", "peak resident MB")
+    taken = probe("benchmarks.reports:make_all", traced=False)
+    assert Report.objects.count() == size
+    table.add(f"{size:,}", f"{taken.seconds:.1f}", megabytes(taken.resident))
+    return table
 
 
 def furnish(projects: int) -> None:
@@ -85,7 +86,7 @@ def _forget() -> None:
         cursor.execute("DELETE FROM django_pm_event WHERE object_type = 'report'")
 
 
-def _compare(size: int, rounds: int, table: Table) -> None:
+def _speed(size: int, rounds: int) -> Table:
     places = [_place(project) for project in Project.objects.order_by("pk")[:SAMPLE]]
     together = summarise(places, NOW)
     assert {place.project_id: counted(place, NOW) for place in places} == together
@@ -100,12 +101,16 @@ def _compare(size: int, rounds: int, table: Table) -> None:
         LOOP: (len(places), lambda: _one_by_one(LOOP, counted, places, samples)),
     }
     interleaved(rounds, {name: way for name, (_number, way) in ways.items()})
+    times = ("computing", "storing", "together")
+    columns = ("how", "statements", *times, "computing, x the loop", "together, x the loop", "rounds")
+    table = Table(f"Reports of {size:,} projects, ms for each (one by one: for {len(places)} of them)", *columns)
     for name, (number, _way) in ways.items():
-        parts = [samples.median(f"{name} {part}") / number * 1000 for part in ("computing", "storing", "together")]
-        loop = [samples.median(f"{LOOP} {part}") / len(places) * 1000 for part in ("computing", "storing", "together")]
+        parts = [samples.median(f"{name} {part}") / number * 1000 for part in times]
+        loop = [samples.median(f"{LOOP} {part}") / len(places) * 1000 for part in times]
         ratios = [f"{loop[0] / parts[0]:.1f}", f"{loop[2] / parts[2]:.1f}"]
         statements = f"{samples.median(f'{name} statements'):,.0f}"
-        table.add(f"{size:,}", name, statements, *(f"{part:.2f}" for part in parts), *ratios, str(rounds))
+        table.add(name, statements, *(f"{part:.2f}" for part in parts), *ratios, str(rounds))
+    return table
 
 
 def _statements(work: Callable[[], object]) -> int:

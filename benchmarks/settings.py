@@ -2,6 +2,8 @@
 
 ``PM_BENCH_SERVER``
     the server as a URL without a database name; ``postgresql://postgres@127.0.0.1:5432`` unless set.
+``PM_BENCH_DATABASE``
+    the database that is made there and dropped again; ``pm_bench`` unless set.
 ``PM_BENCH_REDIS``
     what the sockets' servers hear each other through; ``redis://127.0.0.1:6379`` unless set.
 ``PM_BENCH_RABBITMQ``
@@ -14,7 +16,7 @@ import os
 
 import dj_database_url
 
-DATABASE_NAME = "pm_bench"
+DATABASE_NAME = os.environ.get("PM_BENCH_DATABASE") or "pm_bench"
 
 SECRET_KEY = "of a site that exists only while it is measured"  # noqa: S105
 DEBUG = False

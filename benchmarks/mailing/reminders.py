@@ -37,14 +37,14 @@ CEILING, CEILINGS = "a loop over ready messages", "two such loops"
 CONTESTANTS = {CONVENTIONAL: PROCESSES, OURS: PROCESSES, ALONE: 1, CEILINGS: 2, CEILING: 1}
 
 
-def run(*, short: bool) -> list[Table]:
+def run(*, short: bool) -> Iterator[Table]:
     """Three tables."""
     number, rounds = (500, 1) if short else (10_000, 3)
     try:
         with sink() as mails:
-            speed = _speed(mails, number, rounds)
-            memory = _memory([500] if short else [1_000, 10_000, 50_000])
-        return [speed, memory, due.table([50_000] if short else [10_000, 1_000_000], 5 if short else 21)]
+            yield _speed(mails, number, rounds)
+            yield _memory([500] if short else [1_000, 10_000, 50_000])
+        yield due.table([50_000] if short else [10_000, 1_000_000], 5 if short else 21)
     finally:
         clear()
 
