@@ -40,7 +40,7 @@ INSERT INTO django_pm_task (project_id, title, description, status, priority, du
 SELECT (SELECT min(id) FROM django_pm_project) + n %% (SELECT count(*) FROM django_pm_project), 'Task ' || n, '',
     CASE WHEN n %% 10 = 0 THEN 'pending' ELSE 'completed' END, 1,
     now() + CASE WHEN n %% 3 = 0 THEN interval '2 days' ELSE interval '-300 days' END
-        + (n * 7919 %% 1000003) / 1000003.0 * interval '299 days', '{}', now(), now()
+        + (n * 7919::bigint %% 1000003) / 1000003.0 * interval '299 days', '{}', now(), now()
 FROM generate_series(1, %s) AS n
 """
 
