@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import sys
 import time
 
 import django
@@ -13,10 +14,17 @@ PARTS = {
     "delete": "deleting a project with many tasks",
     "seed": "pm_seed",
     "fanout": "one event to many sockets, beside the conventional consumer and the bare server",
+    "reminders": "reminders by mail, beside one Celery task for each and beside a loop that only sends",
+    "reports": "daily reports of very many projects, beside a loop of counts",
     "coming": "a welcome, and a resume of what was missed",
 }
 
-MODULES = {"delete": "deleting", "fanout": "sockets.fanout", "coming": "sockets.coming"}
+MODULES = {
+    "delete": "deleting",
+    "fanout": "sockets.fanout",
+    "coming": "sockets.coming",
+    "reminders": "mailing.reminders",
+}
 
 
 def main() -> None:
@@ -41,6 +49,7 @@ def main() -> None:
             part = importlib.import_module(f"benchmarks.{MODULES.get(name, name)}")
             for table in part.run(short=options.short):
                 table.print()
+                sys.stdout.flush()
     print(f"\n{time.monotonic() - start:.0f} s, {'short' if options.short else 'long'} form")
 
 

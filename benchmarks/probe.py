@@ -18,8 +18,11 @@ from typing import Any, NamedTuple
 
 
 class Probe(NamedTuple):
-    """Seconds; bytes above what the process held before the work, as the kernel and as Python count them."""
+    """When it began (``time.monotonic``); seconds; bytes above what the process held before the work, as the kernel and
+    as Python count them.
+    """
 
+    began: float
     seconds: float
     resident: int
     traced: int
@@ -59,11 +62,11 @@ def _work(task: dict[str, Any]) -> Probe:
     before = _resident("VmRSS")
     if task["traced"]:
         tracemalloc.start()
-    start = time.perf_counter()
+    began, start = time.monotonic(), time.perf_counter()
     function(**task["arguments"])
     seconds = time.perf_counter() - start
     traced = tracemalloc.get_traced_memory()[1] if task["traced"] else 0
-    return Probe(seconds, _resident("VmHWM") - before, traced)
+    return Probe(began, seconds, _resident("VmHWM") - before, traced)
 
 
 if __name__ == "__main__":

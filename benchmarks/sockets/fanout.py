@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -26,8 +24,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 
 from benchmarks.database import empty, tidy
-from benchmarks.http import HOST, Server, root, running
+from benchmarks.http import HOST, Server, running
 from benchmarks.measure import Samples, Table
+from benchmarks.orders import Helper, helper
 from benchmarks.plain.models import PlainMembership, PlainProject, PlainTask
 from benchmarks.sockets.servers import GROUP, encoded
 from django_pm.events import feed
@@ -105,37 +104,9 @@ def sessions_of(users: list[Any]) -> Iterator[str]:
     Session.objects.bulk_create(rows)
 
 
-class Swarm:
+def swarm(port: int) -> AbstractContextManager[Helper]:
     """The clients, in a process of their own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def order(self, **order: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("The swarm is gone.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-
-@contextmanager
-def swarm(port: int) -> Iterator[Swarm]:
-    command = [sys.executable, "-m", "benchmarks.sockets.swarm", str(port)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=root(), **pipes) as process:  # type: ignore[call-overload]
-        try:
-            yield Swarm(process)
-        finally:
-            process.stdin.close()
-            process.wait(timeout=30)
+    return helper("benchmarks.sockets.swarm", str(port))
 
 
 def _measure(name: str, sessions: list[str], project_id: int, size: Size, samples: Samples) -> None:
@@ -151,7 +122,7 @@ def _measure(name: str, sessions: list[str], project_id: int, size: Size, sample
         _rate(name, clients, server, publish, size, samples)
 
 
-def _burst(name: str, clients: Swarm, server: Server, publish: Any, size: Size, samples: Samples) -> None:
+def _burst(name: str, clients: Helper, server: Server, publish: Any, size: Size, samples: Samples) -> None:
     clients.order(expect=size.burst)
     worked = server.cpu_seconds()
     committed = publish(size.burst)
@@ -162,7 +133,7 @@ def _burst(name: str, clients: Swarm, server: Server, publish: Any, size: Size, 
     samples.add(f"{name} burst work", (server.cpu_seconds() - worked) / deliveries)
 
 
-def _rate(name: str, clients: Swarm, server: Server, publish: Any, size: Size, samples: Samples) -> None:
+def _rate(name: str, clients: Helper, server: Server, publish: Any, size: Size, samples: Samples) -> None:
     clients.order(expect=size.steady)
     worked = server.cpu_seconds()
     commits = []

@@ -11,9 +11,10 @@ import datetime as dt
 import logging
 import random
 import smtplib
+import uuid
 import zoneinfo
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from email.utils import parseaddr
 from typing import Any, NamedTuple
 
@@ -23,14 +24,14 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from django_pm import users
 from django_pm.conf import app_settings
-from django_pm.models import Mail, MailKind, MailState, NotificationPreferences
+from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import reminders, reports
 from django_pm.services.report_pages import readable
@@ -67,15 +68,18 @@ class Letter(NamedTuple):
 
 
 class Message(EmailMultiAlternatives):
-    """One whose links in headers stay in one piece.
+    """One whose links in headers stay in one piece, and whose boundary is known beforehand.
 
     Django 6 folds long headers by Python's newer policy, which encodes what it cannot fold. Nobody decodes a link.
+    To find a boundary that is in none of the parts, Python searches them by a pattern that it compiles each time.
     """
 
     def message(self, **options: Any) -> Any:
         if "policy" in options:
             options["policy"] = options["policy"].clone(max_line_length=LONGEST_LINE)
-        return super().message(**options)
+        message = super().message(**options)
+        message.set_boundary(f"={uuid.uuid4().hex}=")
+        return message
 
 
 class ServerAway(Exception):
@@ -119,6 +123,8 @@ class Batch:
         self._now = now
         self._until = timezone.now() + SENDING_FOR
         self._connection: Any = None
+        self._taken: tuple[Mail, dt.datetime] | None = None
+        """What the server took last, and when, until that is noted."""
         self.is_cut_short = False
         """Whether some were put back: the server is away, or there was no time left."""
 
@@ -126,36 +132,46 @@ class Batch:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._disconnect()
+        try:
+            self._note_taken()
+        finally:
+            self._disconnect()
 
     def send(self) -> Counter[str]:
         ended: Counter[str] = Counter()
+        # All are written before any is sent, so that nothing keeps us from noting what has become of the one before.
+        written = list(self._write(ended))
+        for number, (mail, message) in enumerate(written):
+            rest = [mail for mail, _message in written[number:]]
+            if timezone.now() > self._until:
+                ended[MailState.WAITING] += self._put_back(rest, dt.timedelta(0), "")
+                break
+            try:
+                ended[self._send(mail, message)] += 1
+            except ServerAway as error:
+                ended[MailState.WAITING] += self._put_back(rest, SERVER_AWAY, str(error))
+                break
+        return ended
+
+    def _write(self, ended: Counter[str]) -> Iterator[tuple[Mail, EmailMultiAlternatives]]:
+        """The messages, without those that are not to be sent, or cannot be written."""
         verdicts = _verdicts(self._mails, self._now or timezone.now())
         preferences = NotificationPreferences.objects.in_bulk([mail.recipient_id for mail in self._mails])
-        for number, mail in enumerate(self._mails):
-            if timezone.now() > self._until:
-                ended[MailState.WAITING] += self._put_back(self._mails[number:], dt.timedelta(0), "")
-                break
+        for mail in self._mails:
             verdict = verdicts[mail.pk]
             if isinstance(verdict, str):
                 ended[self._end(mail, MailState.SKIPPED, verdict)] += 1
                 continue
             try:
-                ended[self._send(mail, verdict, preferences.get(mail.recipient_id))] += 1
-            except ServerAway as error:
-                ended[MailState.WAITING] += self._put_back(self._mails[number:], SERVER_AWAY, str(error))
-                break
-        return ended
+                yield mail, compose(mail, verdict, preferences.get(mail.recipient_id))
+            except ValidationError as error:
+                ended[self._end(mail, MailState.FAILED, " ".join(error.messages))] += 1
+            except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
+                logger.exception("A message cannot be written.")
+                mail.attempts += 1
+                ended[self._later(mail, f"{type(error).__name__}: {error}")] += 1
 
-    def _send(self, mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> MailState:
-        try:
-            message = compose(mail, letter, preferences)
-        except ValidationError as error:
-            return self._end(mail, MailState.FAILED, " ".join(error.messages))
-        except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
-            logger.exception("A message cannot be written.")
-            mail.attempts += 1
-            return self._later(mail, f"{type(error).__name__}: {error}")
+    def _send(self, mail: Mail, message: EmailMultiAlternatives) -> MailState:
         self._connect()
         if not self._begin(mail):
             return MailState.CLAIMED  # somebody else's by now
@@ -172,7 +188,8 @@ class Batch:
             return self._end(mail, MailState.FAILED, reason) if final else self._later(mail, reason)
         if sent == 0:
             return self._later(mail, "The mail backend sent nothing, and did not say why.")
-        return self._end(mail, MailState.SENT, "")
+        self._taken = mail, timezone.now()
+        return MailState.SENT
 
     def _connect(self) -> None:
         if self._connection is None:
@@ -199,13 +216,25 @@ class Batch:
         return claimed.filter(pk__in=[mail.pk for mail in mails], due_at=self._mails[0].due_at)
 
     def _begin(self, mail: Mail) -> bool:
-        """Note that it may be with the server from now on, and count the attempt; whether it is still ours."""
+        """Note that it may be with the server from now on, and count the attempt; whether it is still ours.
+
+        What has become of the one before is noted by the same statement: one commit for each message.
+        """
         mail.attempts += 1
-        return bool(self._rows([mail]).update(state=MailState.SENDING, attempts=mail.attempts))
+        before = self._taken
+        noted = _note(mail, before, self._mails[0].due_at)
+        self._taken = None
+        return noted == 1 + bool(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
+
+    def _note_taken(self) -> None:
+        """Note the end of the last that the server took, if that is still to be noted."""
+        if self._taken:
+            mail, sent_at = self._taken
+            self._rows([mail]).update(state=MailState.SENT, reason="", sent_at=sent_at)
+            self._taken = None
 
     def _end(self, mail: Mail, state: MailState, reason: str) -> MailState:
-        sent_at = timezone.now() if state == MailState.SENT else None
-        self._rows([mail]).update(state=state, reason=reason[:500], sent_at=sent_at, attempts=mail.attempts)
+        self._rows([mail]).update(state=state, reason=reason[:500], attempts=mail.attempts)
         return state
 
     def _later(self, mail: Mail, reason: str) -> MailState:
@@ -222,6 +251,29 @@ class Batch:
         self.is_cut_short = True
         due_at = timezone.now() + pause
         return self._rows(mails).update(state=MailState.WAITING, reason=reason[:500], due_at=due_at)
+
+
+def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt.datetime) -> int:
+    """That the one is begun and the other was taken, if they are still claimed; how many of them are.
+
+    It is what ``Batch._rows`` and ``update`` would do. But it is done for each message, and to make up the statement
+    took several times as long as to execute it.
+    """
+    connection = connections[router.db_for_write(Mail)]
+    moment = connection.ops.adapt_datetimefield_value
+    key = begun.pk
+    before, sent_at = taken or (begun, None)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 (no value in it but a table's name)
+            " SET state = CASE id WHEN %s THEN 'sending' ELSE 'sent' END,"
+            " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
+            " reason = CASE id WHEN %s THEN reason ELSE '' END,"
+            " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
+            " WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
+            [key, key, begun.attempts, key, key, moment(sent_at), key, before.pk, moment(claimed_until)],
+        )
+        return int(cursor.rowcount)
 
 
 def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> EmailMultiAlternatives:
@@ -273,8 +325,7 @@ def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
     found: dict[Any, Letter | str] = {}
     due = reminders.still_due([mail for mail in mails if mail.kind == MailKind.REMINDER], now)
     for key, task in due.items():
-        context = {"task": task, "project": getattr(task, "project", None)}
-        found[key] = task if isinstance(task, str) else Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+        found[key] = task if isinstance(task, str) else _reminder(task)
     wanted = reports.still_wanted([mail for mail in mails if mail.kind == MailKind.REPORT], now)
     pages = readable({report for report in wanted.values() if not isinstance(report, str)})
     for key, report in wanted.items():
@@ -284,6 +335,11 @@ def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
             context = {"report": report, "project": report.project, **pages[report.pk]}
             found[key] = Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
     return found
+
+
+def _reminder(task: Task) -> Letter:
+    context = {"task": task, "project": task.project, "words": reminders.Words(task)}
+    return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
 
 
 def _connection() -> Any:

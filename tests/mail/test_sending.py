@@ -1,6 +1,7 @@
 """The queue: what leaves, what is tried again, what is given up, and that nobody is in the way of the others."""
 
 import datetime as dt
+import itertools
 import random
 import threading
 
@@ -250,13 +251,20 @@ class TestCrashes:
         mail = Mail.objects.get()
         assert (mail.repeated, mail.attempts) == (False, 1)  # it had not been begun
 
+    @staticmethod
+    def noting(monkeypatch, number, then):
+        """Let what is noted with the beginning of this message (the first is 0) be `then` instead."""
+        note, calls = mailing._note, itertools.count()
+        monkeypatch.setattr(mailing, "_note", lambda *values: then() if next(calls) == number else note(*values))
+
+    @staticmethod
+    def die():
+        raise SystemExit
+
     def test_after_the_server_has_taken_it(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
-
-        def die(*arguments):
-            raise SystemExit
-
-        monkeypatch.setattr(mailing.Batch, "_end", die)
+        self.noting(monkeypatch, 1, self.die)
+        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: None)  # the killed tidy nothing up
         with pytest.raises(SystemExit):
             send_queue()
         monkeypatch.undo()
@@ -266,6 +274,52 @@ class TestCrashes:
         assert first["Message-ID"] == again["Message-ID"]
         found = Mail.objects.order_by("pk").values_list("repeated", "attempts")
         assert list(found) == [(True, 2), (False, 1)]  # who only waited beside it is not counted against
+
+    def test_after_the_server_has_taken_the_last_of_a_batch(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: self.die())
+        with pytest.raises(SystemExit):
+            send_queue()
+        monkeypatch.undo()
+        assert states() == {"a@example.org": MailState.SENT, "b@example.org": MailState.SENDING}
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        assert sink.to() == ["a@example.org", "b@example.org", "b@example.org"]
+
+    def test_who_is_stopped_and_not_killed_notes_what_the_server_has_taken(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+        self.noting(monkeypatch, 1, self.die)
+        with pytest.raises(SystemExit):
+            send_queue()
+        assert states() == {"a@example.org": MailState.SENT, "b@example.org": MailState.CLAIMED}
+
+    def test_one_that_is_gone_is_in_nobodys_way(self, sink, monkeypatch):
+        """What is noted with the next one's beginning: that one goes on whatever became of the row before."""
+        reminders("a@example.org", "b@example.org")
+        note = mailing._note
+
+        def forgetting(begun, taken, claimed_until):
+            if taken:
+                Mail.objects.filter(pk=taken[0].pk).delete()
+            return note(begun, taken, claimed_until)
+
+        monkeypatch.setattr(mailing, "_note", forgetting)
+        assert send_queue() == {MailState.SENT: 2}
+        assert sink.to() == ["a@example.org", "b@example.org"]
+        assert states() == {"b@example.org": MailState.SENT}
+
+    def test_one_that_is_gone_before_it_is_begun_is_not_sent(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+        note = mailing._note
+
+        def forgetting(begun, taken, claimed_until):
+            if taken:
+                Mail.objects.filter(pk=begun.pk).delete()
+            return note(begun, taken, claimed_until)
+
+        monkeypatch.setattr(mailing, "_note", forgetting)
+        send_queue()
+        assert sink.to() == ["a@example.org"]
+        assert states() == {"a@example.org": MailState.SENT}
 
     def test_after_the_mark(self, sink):
         reminders("a@example.org")

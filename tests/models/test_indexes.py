@@ -20,6 +20,7 @@ from django.urls import reverse
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.services import reminders
 from django_pm.services.reminders import queue_due
 from tests.factories import make_superuser, make_user
 
@@ -276,6 +277,21 @@ def test_planner_finds_what_to_remind_of_in_the_index_of_open_tasks(site, db):
     plan = plan_of(first)
     assert_reads_no_table_whole(plan)
     assert "django_pm_task_open_due" in {node.get("Index Name") for node in nodes(plan)}, scans(plan)
+
+
+@pytest.mark.postgres
+def test_planner_finds_further_tasks_to_remind_of_by_descent(site, db, monkeypatch):
+    """A piece begins in the index where the one before it ended, however many there are."""
+    monkeypatch.setattr(reminders, "CHUNK", 2)
+    with time_machine.travel(MIDYEAR), CaptureQueriesContext(connection) as captured:
+        queue_due()
+        due = Task.objects.open().filter(due_date__gt=MIDYEAR, due_date__lte=MIDYEAR + reminders.AHEAD)
+        earlier = list(due.order_by("due_date", "pk").values_list("due_date", flat=True)[:2])
+    _first, second, *_next = [query["sql"] for query in captured if 'FROM "django_pm_task"' in query["sql"]]
+    plan = plan_of(second)
+    (scan,) = [node for node in nodes(plan) if node.get("Index Name") == "django_pm_task_open_due"]
+    assert f">= '{earlier[1]:%Y-%m-%d %H:%M:%S}" in scan["Index Cond"]
+    assert_reads_no_table_whole(plan)
 
 
 @pytest.mark.postgres

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from django.db import router
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import formats, timezone
+from django.utils.functional import cached_property
 
 from django_pm import access, event_types
 from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Role, Status, Task
@@ -34,6 +35,32 @@ class Due(NamedTuple):
     def occurrence(self) -> str:
         """What the reminder is for: a task that is moved to another instant is reminded of again."""
         return str(event_types.encode(self.at))
+
+
+class Words:
+    """What a reminder says of its task, in the language and time zone in force when it is asked for first.
+
+    Each is asked for in the text and in the HTML, and looked up once.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    @cached_property
+    def due(self) -> str:
+        return formats.date_format(timezone.localtime(self._task.due_date), "DATETIME_FORMAT")
+
+    @cached_property
+    def time_zone(self) -> str:
+        return timezone.localtime(self._task.due_date).tzname() or ""
+
+    @cached_property
+    def priority(self) -> str:
+        return self._task.get_priority_display()
+
+    @cached_property
+    def status(self) -> str:
+        return self._task.get_status_display()
 
 
 def queue_due(now: dt.datetime | None = None) -> int:
@@ -72,7 +99,8 @@ def _chunks(now: dt.datetime) -> Iterator[list[Due]]:
     while chunk := [Due(*row) for row in tasks.filter(behind).values_list(*columns)[:CHUNK]]:
         yield chunk
         last = chunk[-1]
-        behind = Q(due_date__gt=last.at) | Q(due_date=last.at, pk__gt=last.task_id)
+        # The first condition is for the index: without it each piece would read all before it again.
+        behind = Q(due_date__gte=last.at) & (Q(due_date__gt=last.at) | Q(pk__gt=last.task_id))
 
 
 def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:

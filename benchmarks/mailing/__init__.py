@@ -1,0 +1,1 @@
+"""Mail: ours beside one Celery task for each message, and beside a loop that does nothing but send."""
