@@ -163,6 +163,7 @@ class TestMail:
     def test_nobody_sends(self):
         mail(3, due_at=timezone.now() - 2 * HOUR)
         mail(due_at=timezone.now() - HOUR / 60)
+        mail(due_at=timezone.now() + HOUR)
         told = line("mail queue")
         assert told.startswith("broken: 4 not sent, the oldest due for 2\xa0hours → Nothing sends mail: run pm_run,")
         assert asked()[1] == "Broken: mail queue. (1)"
@@ -172,6 +173,7 @@ class TestMail:
         mail(state=MailState.CLAIMED, due_at=timezone.now() + HOUR / 60)
         mail(state=MailState.SENT, due_at=timezone.now() - HOUR)
         assert line("mail queue") == "ok: 3 on the way, none overdue"
+        assert line("mail tried again") == "ok: none"
 
     def test_what_waits_for_the_server(self, sink, settings):
         task_of(person("ann"))
