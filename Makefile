@@ -13,14 +13,18 @@ URL = http://127.0.0.1:$(PORT)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
-# must not lead the demo to that site's database.
+# must not lead the demo to that site's database, or its mail server.
 SITE := env -u DATABASE_URL -u REDIS_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS \
 	-u PROXIES -u STATIC_ROOT -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
+	-u SITE_URL -u EMAIL_HOST -u EMAIL_PORT -u EMAIL_HOST_USER -u EMAIL_HOST_PASSWORD -u EMAIL_USE_TLS -u EMAIL_USE_SSL \
+	-u DEFAULT_FROM_EMAIL \
 	PYTHONUTF8=1 DJANGO_SETTINGS_MODULE=config.settings PM_DATA_DIR="$(CURDIR)/$(DEMO_DATA)"
-DEMO := $(SITE) PM_DEMO=1
+DEMO := $(SITE) PM_DEMO=1 SITE_URL=$(URL)
 # HTTP and WebSockets from one process. At Ctrl-C open sockets are waited for no longer than this.
 SERVER := $(BIN)/python -m uvicorn --app-dir example_project --timeout-graceful-shutdown 1 --log-level warning \
 	config.asgi:application
+# Beside it: reminders, mail and all else that is to be done again and again.
+BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -44,7 +48,7 @@ demo: port-is-free $(VENV)/.stamp-demo
 	@$(DEMO) $(MANAGE) demo_guide --url $(URL)
 	@echo "The site runs until you press Ctrl-C. Its data stays in $(DEMO_DATA)/."
 	@echo
-	@exec $(DEMO) $(SERVER) --host 127.0.0.1 --port $(PORT)
+	@exec $(DEMO) $(BOTH) $(SERVER) --host 127.0.0.1 --port $(PORT) -- $(MANAGE) pm_run
 
 demo-reset: port-is-free demo-data-gone demo
 

@@ -16,10 +16,15 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     PROXIES                0       how many reverse proxies of yours stand in front (they set X-Forwarded-*)
     STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
     TIME_ZONE              UTC
+    SITE_URL               none, in the demo http://127.0.0.1:8000: where the links in mail lead
+    EMAIL_HOST             localhost; in the demo none: mail goes to PM_DATA_DIR/mail, which /mailbox/ shows
+    EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL   as Django has them
+    DEFAULT_FROM_EMAIL     projects@example.com
 """
 
 from pathlib import Path
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
@@ -87,6 +92,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "demo.context.mailbox",
             ],
         },
     },
@@ -165,10 +171,40 @@ REST_FRAMEWORK = {
 
 DJANGO_PM: dict[str, object] = {
     # The other defaults suit this site. What there is to set: docs/settings.md.
+    "SITE_URL": env.text("SITE_URL", "http://127.0.0.1:8000" if DEMO else ""),
     **({"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""} if DEMO else {}),
 }
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Mail ---------------------------------------------------------------------------------------------------
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Northwind & Daughters <projects@example.com>")
+MAIL_SERVER = env.text("EMAIL_HOST", "" if DEMO else "localhost")
+# The demo's people do not exist. Their mail is kept in a folder, unless a server is named to try one.
+MAIL_FOLDER = None if MAIL_SERVER else DATA_DIR / "mail"
+
+SMTP_OPTIONS: dict[str, object] = {
+    "host": MAIL_SERVER,
+    "port": env.number("EMAIL_PORT", default=25),
+    "username": env.text("EMAIL_HOST_USER"),
+    "password": env.text("EMAIL_HOST_PASSWORD"),
+    "use_tls": env.flag("EMAIL_USE_TLS"),
+    "use_ssl": env.flag("EMAIL_USE_SSL"),
+    "timeout": 20,
+}
+if MAIL_FOLDER:
+    MAIL = {"BACKEND": "demo.mail_backend.FolderBackend"}
+else:
+    MAIL = {"BACKEND": "django.core.mail.backends.smtp.EmailBackend", "OPTIONS": SMTP_OPTIONS}
+
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": MAIL}
+else:
+    EMAIL_BACKEND = MAIL["BACKEND"]
+    EMAIL_HOST, EMAIL_PORT = SMTP_OPTIONS["host"], SMTP_OPTIONS["port"]
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = SMTP_OPTIONS["username"], SMTP_OPTIONS["password"]
+    EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_OPTIONS["use_tls"], SMTP_OPTIONS["use_ssl"]
+    EMAIL_TIMEOUT = SMTP_OPTIONS["timeout"]
 
 # --- Live notifications -------------------------------------------------------------------------------------
 if REDIS_URL := env.text("REDIS_URL"):

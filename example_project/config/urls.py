@@ -5,11 +5,13 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
 from accounts.views import TokenView
-from demo.views import HomeView, LiveView
+from demo.views import HomeView, LetterView, LiveView, MailboxView
 
 urlpatterns = [
     path("", HomeView.as_view(), name="home"),
     path("live/", LiveView.as_view(), name="live"),
+    path("mailbox/", MailboxView.as_view(), name="mailbox"),
+    path("mailbox/<slug:name>/", LetterView.as_view(), name="letter"),
     path("admin/", admin.site.urls),
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),

@@ -1,12 +1,13 @@
-"""The pages of the example site: the start page, and the one that shows events as they come."""
+"""The pages of the example site: the start page, the one that shows events as they come, and the demo's mail."""
 
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
-from demo import guide
+from demo import guide, mailbox
 
 
 class HomeView(TemplateView):
@@ -36,3 +37,44 @@ class LiveView(LoginRequiredMixin, TemplateView):
             requests = guide.requests(self.request.build_absolute_uri("/"))
             context["request_to_try"] = next((request for request in requests if " -d " in request.command), None)
         return context
+
+
+class MailPage(LoginRequiredMixin, TemplateView):
+    """There only where mail stays on this machine, and only for those who have signed in."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer 404 where mail goes to a server."""
+        if settings.MAIL_FOLDER is None:
+            raise Http404
+        return super().dispatch(request, *args, **kwargs)
+
+
+class MailboxView(MailPage):
+    """Lists the mail that the demo has sent to whoever looks, and for superusers to everybody."""
+
+    template_name = "mailbox.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the messages."""
+        return super().get_context_data(letters=mailbox.letters_for(self.request.user), **kwargs)
+
+
+class LetterView(MailPage):
+    """Shows one of these messages."""
+
+    template_name = "letter.html"
+    # What a message brings along is shown, and nothing more: no script runs, and nothing is fetched for it.
+    content_security_policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the message."""
+        letter = mailbox.letter_for(self.request.user, self.kwargs["name"])
+        if letter is None:
+            raise Http404
+        return super().get_context_data(letter=letter, **kwargs)
+
+    def render_to_response(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Add what the browser is to hold the page to; the document of the message, inside it, inherits that."""
+        response = super().render_to_response(*args, **kwargs)
+        response["Content-Security-Policy"] = self.content_security_policy
+        return response

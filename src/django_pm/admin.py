@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
+from django_pm import users
 from django_pm.context import acting
 from django_pm.models import (
     ApiToken,
@@ -22,6 +27,7 @@ from django_pm.models import (
     Report,
     Task,
 )
+from django_pm.services import resending
 
 ORIGIN = "admin"
 
@@ -89,12 +95,39 @@ class CommentAdmin(RecordedModelAdmin):
 
 @admin.register(Mail)
 class MailAdmin(ReadOnlyModelAdmin):
-    """What is queued, what became of it, and why not."""
+    """What is queued, what became of it, and why not. What has failed can be tried again."""
 
-    list_display = ["kind", "object_id", "occurrence", "recipient", "state", "attempts", "due_at", "sent_at", "reason"]
+    list_display = [
+        "kind",
+        "object_id",
+        "occurrence",
+        "recipient",
+        "state",
+        "reason",
+        "attempts",
+        "repeated",
+        "due_at",
+        "sent_at",
+    ]
     list_filter = ["state", "kind", "repeated"]
     list_select_related = ["recipient"]
-    search_fields = ["=object_id"]
+    search_fields = ["=object_id", "reason"]
+    search_help_text = _lazy("The key of a task or report, a login name, an e-mail address, or a reason.")
+    ordering = ["-pk"]
+    actions = ["try_again"]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        names = {get_user_model().USERNAME_FIELD, users.email_field()} - {""}
+        return [*self.search_fields, *(f"recipient__{name}" for name in sorted(names))]
+
+    def has_try_again_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("django_pm.change_mail")
+
+    @admin.action(description=_lazy("Try again"), permissions=["try_again"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Mail]) -> None:
+        number = resending.try_again(queryset)
+        message = ngettext("%(number)s message is tried again.", "%(number)s messages are tried again.", number)
+        self.message_user(request, message % {"number": number}, messages.SUCCESS if number else messages.WARNING)
 
 
 @admin.register(Report)

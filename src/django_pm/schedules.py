@@ -12,11 +12,13 @@ In the module that makes the app::
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
 
+from django_pm.services.findings import Check, Finding, also, broken, fine, told
 from django_pm.services.jobs import JOBS, QUEUES
 
 SOCKET_SECONDS = 3
@@ -60,6 +62,18 @@ def configure(app: Celery) -> None:
         # A publish counts once RabbitMQ has confirmed it, and waits for no more than some seconds when it hangs.
         ours = {"confirm_publish": True, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
         conf.broker_transport_options = {**ours, **(conf.broker_transport_options or {})}
+    also(Check("broker", partial(broker, app)))
+
+
+def broker(app: Celery) -> Finding:
+    """Whether the app's broker lets us in; for ``manage.py pm_doctor``."""
+    with app.connection_for_write(connect_timeout=SOCKET_SECONDS) as connection:
+        where = connection.as_uri()  # without the password
+        try:
+            connection.ensure_connection(max_retries=0)
+        except Exception as error:  # each transport has errors of its own
+            return broken("broker", f"{where}: {told(error)}", "Start it, or correct the app's broker_url.")
+        return fine("broker", f"{where} answers")
 
 
 def _is_rabbitmq(app: Celery) -> bool:

@@ -30,6 +30,13 @@ def display_name(user: Any) -> str:
     return name[:AUTHOR_MAX_LENGTH]
 
 
+def email_field() -> str:
+    """The column of the host's user model that holds an address; empty where none does."""
+    model: Any = get_user_model()
+    name = model.get_email_field_name() if hasattr(model, "get_email_field_name") else "email"
+    return name if has_column(name) else ""
+
+
 def email_address(user: Any) -> str:
     """Where ``user`` gets mail; empty where the model or the user has no address."""
     name = user.get_email_field_name() if hasattr(user, "get_email_field_name") else "email"

@@ -2,13 +2,16 @@
 
 import json
 import re
+import shlex
 import signal
+import sys
+import time
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.example.site import LIVE_SERVER, ROOT, Site
+from tests.example.site import LIVE_SERVER, MANAGE, ROOT, Site
 
 
 def test_ctrl_c_ends_it_at_once_with_a_page_open(tmp_path: Path) -> None:
@@ -35,6 +38,28 @@ def test_ctrl_c_ends_it_at_once_with_a_page_open(tmp_path: Path) -> None:
             except ConnectionClosed:
                 pass
             server.wait(timeout=10)
+    assert (tmp_path / "server.log").read_text() == ""
+
+
+def test_the_demo_sends_its_mail_while_it_is_served(tmp_path: Path) -> None:
+    """As `make demo` does it: the site and `pm_run`, until Ctrl-C."""
+    site = Site(tmp_path)
+    site.must_manage("migrate", "--verbosity", "0")
+    site.must_manage("demo_seed")
+    beside = shlex.join([sys.executable, str(MANAGE), "pm_run"])
+    command = (
+        f'exec {shlex.join([sys.executable, str(ROOT / "scripts" / "run_both.py"), *LIVE_SERVER])} "$0" -- {beside}'
+    )
+    with site.served("sh", "-c", command) as process:
+        browser = site.browser()
+        browser.ask("/accounts/login/")
+        deadline = time.monotonic() + 60
+        page = browser.ask("/accounts/login/?next=/mailbox/", form={"username": "ben", "password": "demo"})
+        while "Due soon:" not in page.text:
+            assert time.monotonic() < deadline, (tmp_path / "server.log").read_text()
+            page = browser.ask("/mailbox/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
     assert (tmp_path / "server.log").read_text() == ""
 
 

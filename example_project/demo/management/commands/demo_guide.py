@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from demo import guide
@@ -23,9 +24,11 @@ class Command(BaseCommand):
         if not people:
             raise CommandError("There is nobody to sign in as. Run demo_seed first.")
         self._heading("Open")
+        mailbox = [("/mailbox/", "the mail it sends: yours, as ana everybody's")] if settings.MAIL_FOLDER else []
         for path, what in (
             ("/", "start page"),
             ("/live/", "what happens, as it happens"),
+            *mailbox,
             ("/docs/", "the API: read it, try it"),
             ("/admin/", "the admin (as ana)"),
         ):

@@ -1,0 +1,45 @@
+"""``manage.py pm_doctor``: what works and what does not, a line each, with what to do."""
+
+from importlib import import_module
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from django_pm.services.doctor import CHECKS
+from django_pm.services.findings import Finding, Level, examine
+
+
+class Command(BaseCommand):
+    help = "Look at what django-pm needs, tell what is wrong and what to do; exit with 1 if anything is broken."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--app",
+            metavar="MODULE",
+            help="the module that makes your Celery app (yoursite.celery), if manage.py does not import it anyway",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["app"]:
+            self.import_app(options["app"])
+        broken = []
+        for finding in examine(CHECKS):
+            self.stdout.write(self.line(finding))
+            if finding.level is Level.BROKEN:
+                broken.append(finding.name)
+        if broken:
+            raise CommandError(f"Broken: {', '.join(broken)}.")
+
+    def import_app(self, path: str) -> None:
+        """Have the site's module call ``schedules.configure``, which makes its broker known."""
+        try:
+            import_module(path)
+        except ImportError as error:
+            raise CommandError(f"--app {path}: {error}") from error
+
+    def line(self, finding: Finding) -> str:
+        """``broken  migrations  not applied: … → Run …``."""
+        styles = {Level.OK: self.style.SUCCESS, Level.WARN: self.style.WARNING, Level.BROKEN: self.style.ERROR}
+        level = styles[finding.level](f"{finding.level.value:<6}")
+        remedy = f" → {finding.remedy}" if finding.remedy else ""
+        return f"{level}  {finding.name:<16}  {finding.what}{remedy}"

@@ -1,0 +1,198 @@
+"""What ``manage.py pm_doctor`` looks at: one check for each thing that a running site needs. None changes anything.
+
+A further one joins ``CHECKS``; one that needs what no service may import is added from elsewhere (``findings.also``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import zoneinfo
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.core import mail as django_mail
+from django.core.exceptions import ValidationError
+from django.core.mail.backends import smtp
+from django.core.validators import validate_email
+from django.db import Error, connections, router
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+from django.utils.timesince import timesince
+
+from django_pm import users
+from django_pm.models import Mail, MailState, NotificationPreferences, Project, Task
+from django_pm.models.mail import UNFINISHED
+from django_pm.services import reminders
+from django_pm.services.findings import NAMED, Check, Finding, amiss, broken, count, fine, some, told
+
+LATELY = dt.timedelta(days=1)
+STUCK_AFTER = dt.timedelta(minutes=15)
+"""A message that has been due for longer waits for somebody to send it at all."""
+
+PATIENCE = 5
+"""Seconds, for a server to answer."""
+
+# --- The database ---------------------------------------------------------------------------------------------------
+
+DATABASE, MIGRATIONS = "database", "migrations"
+
+
+def database() -> Finding:
+    connection = connections[router.db_for_write(Mail)]
+    try:
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as error:
+        return broken(DATABASE, told(error), "Start the database, or correct DATABASES.")
+    version = ".".join(map(str, connection.get_database_version()))
+    return fine(DATABASE, f"{connection.display_name} {version} answers")
+
+
+def migrations() -> Finding:
+    executor = MigrationExecutor(connections[router.db_for_write(Mail)])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes("django_pm"))
+    missing = [migration.name for migration, _backwards in plan if migration.app_label == "django_pm"]
+    if missing:
+        what = f"not applied: {', '.join(missing)}"
+        return broken(MIGRATIONS, what, "Run “manage.py migrate”, then look again for what else there is.")
+    return fine(MIGRATIONS, "all applied")
+
+
+# --- Mail -----------------------------------------------------------------------------------------------------------
+
+
+def mail_server() -> Finding:
+    """Whether a connection can be opened, and closed, within seconds. What is not SMTP is only named."""
+    name = "mail server"
+    connection = django_mail.mailers.default if hasattr(django_mail, "mailers") else django_mail.get_connection()
+    if not isinstance(connection, smtp.EmailBackend):
+        return fine(name, f"mail goes to {type(connection).__module__}.{type(connection).__name__}, not over SMTP")
+    where = f"{connection.host}:{connection.port}"
+    connection.timeout = min(connection.timeout or PATIENCE, PATIENCE)
+    try:
+        connection.open()
+        connection.close()
+    except OSError as error:  # which errors of SMTP are too
+        remedy = "Start it, or correct MAILERS (before Django 6.1: EMAIL_HOST and its like). Mail waits meanwhile."
+        return broken(name, f"{where}: {told(error)}", remedy)
+    return fine(name, f"{where} answers")
+
+
+def queue() -> Finding:
+    """Whether somebody sends what is due."""
+    name = "mail queue"
+    now = timezone.now()
+    due = Mail.objects.filter(state__in=UNFINISHED, due_at__lte=now).aggregate(since=Min("due_at"), number=Count("pk"))
+    if due["since"] is None or now - due["since"] < STUCK_AFTER:
+        waiting = Mail.objects.filter(state__in=UNFINISHED).count()
+        return fine(name, f"{waiting} on the way, none overdue")
+    what = f"{due['number']} not sent, the oldest due for {timesince(due['since'], now)}"
+    return broken(name, what, "Nothing sends mail: run pm_run, pm_send_reminders by cron, or a worker and a beat.")
+
+
+def waiting() -> Finding:
+    """What is tried again, and why."""
+    rows = Mail.objects.filter(state=MailState.WAITING).exclude(reason="")
+    return _by_reason("mail tried again", rows, "none", "It is sent by itself once the reason is gone.")
+
+
+def failed() -> Finding:
+    """What has been given up lately. A message that failed has not been touched since its last attempt was due."""
+    rows = Mail.objects.filter(state=MailState.FAILED, due_at__gte=timezone.now() - LATELY)
+    remedy = "Mend the reason, then choose “Try again” in the admin's list of mail."
+    return _by_reason("mail failed", rows, "none within a day", remedy)
+
+
+def _by_reason(name: str, rows: QuerySet[Mail], nothing: str, remedy: str) -> Finding:
+    reasons = list(rows.values_list("reason").annotate(number=Count("pk")).order_by("-number", "reason"))
+    if not reasons:
+        return fine(name, nothing)
+    told_of = [f"{number} of “{reason}”" for reason, number in reasons[:NAMED]]
+    rest = sum(number for _reason, number in reasons[NAMED:])
+    return amiss(name, "; ".join([*told_of, *([f"{rest} for other reasons"] if rest else [])]), remedy)
+
+
+def recipients() -> Finding:
+    """Whether those who may be reminded have an address that is one."""
+    name = "recipients"
+    deaf = NotificationPreferences.objects.filter(reminders=False, reports=False).values("user")
+    concerned = Q(pk__in=Project.objects.values("memberships__user")) | Q(pk__in=Task.objects.open().values("assignee"))
+    people = users.active_users().filter(concerned).exclude(pk__in=deaf).order_by("pk")
+    without = [user.get_username() for user in people.iterator() if not _is_usable(users.email_address(user))]
+    if not without:
+        return fine(name, "all have an address")
+    what = f"{count(len(without), 'user')} without a usable address: {some(without)}"
+    return amiss(name, what, "Give them one, or they are never reminded.")
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return True
+
+
+def unheard() -> Finding:
+    """Tasks that are due soon, of which nobody is reminded."""
+    name = "reminders"
+    now = timezone.now()
+    tasks = Task.objects.open().filter(due_date__gt=now, due_date__lte=now + reminders.AHEAD).order_by("due_date", "pk")
+    rows: Iterator[Any] = tasks.values_list("pk", "project", "assignee", "due_date").iterator(reminders.CHUNK)
+    dues = (reminders.Due(*row) for row in rows)
+    number = 0
+    nobody: list[str] = []
+    while chunk := list(islice(dues, reminders.CHUNK)):
+        number += len(chunk)
+        nobody += [f"task {task}" for task, found in reminders.recipients_of(chunk).items() if not found]
+    if not nobody:
+        return fine(name, f"{count(number, 'task')} due within a day, each with somebody to remind")
+    what = f"nobody to remind of {count(len(nobody), 'task')} due within a day: {some(nobody)}"
+    return amiss(name, what, "Assign them, or have an owner or manager who is active and wants reminders.")
+
+
+# --- Everything else ------------------------------------------------------------------------------------------------
+
+
+def time_zones() -> Finding:
+    """Whether this machine knows the time zone of every project."""
+    name = "time zones"
+    known = zoneinfo.available_timezones()
+    used = Project.objects.order_by("time_zone").values_list("time_zone").annotate(number=Count("pk"))
+    unknown = [f"{zone} ({count(number, 'project')})" for zone, number in used if zone not in known]
+    if not unknown:
+        return fine(name, "all known here")
+    return broken(name, f"not known here: {some(unknown)}", "Upgrade the package tzdata, or correct the projects.")
+
+
+def extra(name: str, without: str) -> Callable[[], Finding]:
+    """A check that tells whether what an extra brings is here. That it is not is no fault."""
+
+    def look() -> Finding:
+        try:
+            return fine(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            return fine(name, f"not installed: {without}")
+
+    return look
+
+
+TABLES = (DATABASE, MIGRATIONS)
+
+CHECKS = [
+    Check(DATABASE, database),
+    Check(MIGRATIONS, migrations, needs=(DATABASE,)),
+    Check("mail server", mail_server),
+    Check("mail queue", queue, needs=TABLES),
+    Check("mail tried again", waiting, needs=TABLES),
+    Check("mail failed", failed, needs=TABLES),
+    Check("recipients", recipients, needs=TABLES),
+    Check("reminders", unheard, needs=TABLES),
+    Check("time zones", time_zones, needs=TABLES),
+    Check("celery", extra("celery", "pm_run or cron does what is to be done again and again")),
+    Check("channels", extra("channels", "no live notifications over WebSocket")),
+]

@@ -1,0 +1,95 @@
+"""What a look at a running site finds: a line, how bad it is, and what to do.
+
+Apart from the checks themselves (``doctor.py``), for a site's Celery app adds one before Django's apps are ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from itertools import islice
+from typing import Any, NamedTuple
+
+NAMED = 3
+"""How many examples are given of what may be many."""
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    BROKEN = "broken"
+
+
+class Finding(NamedTuple):
+    """What has been found about one thing."""
+
+    name: str
+    level: Level
+    what: str
+    remedy: str = ""
+
+
+class Check(NamedTuple):
+    """One thing to look at."""
+
+    name: str
+    look: Callable[[], Finding]
+    needs: tuple[str, ...] = ()
+    """Where one of these is broken, looking is of no use."""
+
+
+def fine(name: str, what: str) -> Finding:
+    """It works."""
+    return Finding(name, Level.OK, what)
+
+
+def amiss(name: str, what: str, remedy: str) -> Finding:
+    """Somebody should look at it; the rest works."""
+    return Finding(name, Level.WARN, what, remedy)
+
+
+def broken(name: str, what: str, remedy: str) -> Finding:
+    """It does not work."""
+    return Finding(name, Level.BROKEN, what, remedy)
+
+
+_further: dict[str, Check] = {}
+
+
+def also(check: Check) -> None:
+    """Have this looked at too, instead of what has been added by this name before."""
+    _further[check.name] = check
+
+
+def examine(checks: Iterable[Check]) -> Iterator[Finding]:
+    """Look at these and at what has been added, one after the other. A check that fails itself is a finding too."""
+    useless: set[str] = set()
+    for check in [*checks, *_further.values()]:
+        if not useless.isdisjoint(check.needs):
+            continue
+        try:
+            finding = check.look()
+        except Exception as error:  # whatever a driver, a backend or a host's code raises
+            finding = broken(check.name, told(error), "Looking at it failed, so look into that first.")
+        if finding.level is Level.BROKEN:
+            useless.add(check.name)
+        yield finding
+
+
+def told(error: BaseException) -> str:
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def count(number: int, what: str) -> str:
+    """``3 tasks``, ``1 task``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def some(names: Iterable[Any]) -> str:
+    """The first few of them."""
+    names = iter(names)
+    shown = [str(name) for name in islice(names, NAMED)]
+    return ", ".join(shown) + (", …" if next(names, None) is not None else "")

@@ -1,0 +1,5 @@
+"""What these tests have from others."""
+
+from tests.mail.conftest import sink
+
+__all__ = ["sink"]
