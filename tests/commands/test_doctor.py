@@ -21,6 +21,7 @@ from django_pm.mail import send_queue
 from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Project
 from django_pm.services import doctor, findings
 from django_pm.services.reminders import queue_due
+from django_pm.services.reports import make_due, make_today
 from tests.factories import make_project, make_task, make_user
 from tests.mail.conftest import send_to
 
@@ -258,6 +259,18 @@ class TestTheRest:
             "broken: not known here: Mars/Olympus (2 projects) → Upgrade the package tzdata, or correct the projects."
         )
         assert asked()[1] == "Broken: time zones. (1)"
+
+    def test_reports_that_nobody_makes(self):
+        project = make_project()
+        Project.objects.filter(pk=project.pk).update(created_at=timezone.now() - 48 * HOUR)
+        assert line("reports").startswith(f"broken: none of today of 1 project: project {project.pk} → Run pm_run")
+        make_due()
+        assert line("reports") == "ok: made of every project"
+
+    def test_a_report_with_a_note(self):
+        project = make_project(time_zone="Mars/Olympus")
+        make_today(actor=None, project=project)
+        assert line("reports").startswith(f"warn: project {project.pk}: The time zone “Mars/Olympus”")
 
     @pytest.mark.parametrize("name", ["celery", "channels"])
     def test_an_extra_that_is_not_here_is_no_fault(self, monkeypatch, name):

@@ -23,9 +23,9 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from django_pm import users
-from django_pm.models import Mail, MailState, NotificationPreferences, Project, Task
+from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Task
 from django_pm.models.mail import UNFINISHED
-from django_pm.services import reminders
+from django_pm.services import reminders, reports
 from django_pm.services.findings import NAMED, Check, Finding, amiss, broken, count, fine, some, told
 
 LATELY = dt.timedelta(days=1)
@@ -155,6 +155,20 @@ def unheard() -> Finding:
     return amiss(name, what, "Assign them, or have an owner or manager who is active and wants reminders.")
 
 
+def daily_reports() -> Finding:
+    """Whether somebody makes them, and what was wrong when they were made."""
+    name = "reports"
+    late = list(reports.due_projects(timezone.now() - STUCK_AFTER).order_by("pk").values_list("pk", flat=True))
+    if late:
+        what = f"none of today of {count(len(late), 'project')}: {some([f'project {key}' for key in late])}"
+        remedy = "Run pm_run, pm_send_reports by cron, or a worker and a beat; if one does, its log says why."
+        return broken(name, what, remedy)
+    noted = Report.objects.filter(generated_at__gte=timezone.now() - LATELY).exclude(note="").order_by("pk")
+    if notes := [f"project {project}: {note}" for project, note in noted.values_list("project", "note")]:
+        return amiss(name, some(notes), "The reports are there. See the line of the time zones.")
+    return fine(name, "made of every project")
+
+
 # --- Everything else ------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +206,7 @@ CHECKS = [
     Check("mail failed", failed, needs=TABLES),
     Check("recipients", recipients, needs=TABLES),
     Check("reminders", unheard, needs=TABLES),
+    Check("reports", daily_reports, needs=TABLES),
     Check("time zones", time_zones, needs=TABLES),
     Check("celery", extra("celery", "pm_run or cron does what is to be done again and again")),
     Check("channels", extra("channels", "no live notifications over WebSocket")),

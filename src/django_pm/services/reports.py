@@ -73,7 +73,7 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
 
 def _chunks(now: dt.datetime) -> Iterator[list[Wanted]]:
     """What is missing, in pieces of different projects, in the order of their keys."""
-    projects = _due_projects(now).order_by("pk")
+    projects = due_projects(now).order_by("pk")
     last = None
     while rows := list((projects if last is None else projects.filter(pk__gt=last))[:CHUNK]):
         missing = [_missing(row, now) for row in rows]
@@ -82,7 +82,7 @@ def _chunks(now: dt.datetime) -> Iterator[list[Wanted]]:
         last = rows[-1].pk
 
 
-def _due_projects(now: dt.datetime) -> QuerySet[Any]:
+def due_projects(now: dt.datetime) -> QuerySet[Any]:
     """Projects that lack the latest report, each with ``latest``, its date, and ``reported``, the last one made."""
     names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
     dates, instants = defaultdict(list), defaultdict(list)
