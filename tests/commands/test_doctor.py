@@ -122,8 +122,8 @@ class TestTheDatabase:
         assert "mail server" in printed
 
     def test_a_migration_is_missing(self):
-        MigrationRecorder.Migration.objects.filter(app="django_pm", name="0006_mail").delete()
-        assert line("migrations").startswith("broken: not applied: 0006_mail → Run “manage.py migrate”")
+        MigrationRecorder.Migration.objects.filter(app="django_pm", name="0007_report").delete()
+        assert line("migrations").startswith("broken: not applied: 0007_report → Run “manage.py migrate”")
         printed, broken = asked()
         assert broken == "Broken: migrations. (1)"
         assert "mail queue" not in printed
