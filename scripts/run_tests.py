@@ -43,7 +43,7 @@ ONCE_ON_EACH_DATABASE = (
     "tests/events/test_hostile.py",
     "tests/models/test_indexes.py",
     "tests/realtime",
-    "tests/tasks/test_rabbitmq.py",
+    "tests/tasks/processes",
 )
 
 # What tests a part that an extra brings, and the module that says whether it is here.
