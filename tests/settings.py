@@ -101,6 +101,7 @@ REST_FRAMEWORK = {
 # Tests ask more in a second than a person does in a minute; those of the limits set their own.
 DJANGO_PM = {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}
 
+DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
 if os.environ.get("PM_TEST_SMTP_PORT"):
     SMTP, HOST, PORT = "django.core.mail.backends.smtp.EmailBackend", "127.0.0.1", int(os.environ["PM_TEST_SMTP_PORT"])
     if django.VERSION >= (6, 1):

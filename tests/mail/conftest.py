@@ -25,7 +25,7 @@ class Sink:
     held: tuple | None = None
     hangs_up_on: str = ""
     refuses_sender: bool = False
-    pace: Callable[[], float] | None = None
+    pace: Callable[[], float | None] | None = None
     """For how many seconds it thinks about each message, if it does."""
     raw: list = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class Sink:
             taken.set()
             await asyncio.to_thread(go_on.wait)
         if self.pace:
-            await asyncio.sleep(self.pace())
+            await asyncio.sleep(self.pace() or 0)
         return self.answers.get("DATA", "250 OK")
 
     def to(self):
@@ -84,6 +84,5 @@ def sink(settings):
     controller.start()
     sink.port = port
     send_to(settings, port)
-    settings.DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
     yield sink
     controller.stop()
