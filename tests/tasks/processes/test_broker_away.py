@@ -60,10 +60,10 @@ def test_writes_do_not_notice_and_reminders_wait(celery, unreliable, sink, capsy
     reminders, seconds = Reminders(sink), {}
 
     def all_arrive():
-        until(reminders.are_done, f"reminders: {sink.to()}", SECONDS, pause=0.1)
+        until(reminders.is_done, f"reminders: {sink.to()}", SECONDS, pause=0.1)
 
     def write(how):
-        reminders.promise(REMINDERS)
+        reminders.make(REMINDERS)
         answer = writer.tell("write")
         assert {status // 100 for status in answer["statuses"]} == {2}, answer["statuses"]
         assert (answer["published"], answer["connected"]) == ([], []), how
