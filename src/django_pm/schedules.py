@@ -25,15 +25,12 @@ SOCKET_SECONDS = 3
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """Entries for ``beat_schedule``, or for the tables of django-celery-beat: intervals, which know no time zone.
-
-    A tick that nobody took before the next one is dropped: it would look for the same.
-    """
+    """Entries for ``beat_schedule``, or for the tables of django-celery-beat: intervals, which know no time zone."""
     return {
         f"django_pm.{job.name}": {
             "task": f"django_pm.tasks.{job.name}",
             "schedule": job.every.total_seconds(),
-            "options": {"queue": job.queue, "expires": job.every.total_seconds()},
+            "options": {"queue": job.queue},
         }
         for job in JOBS
     }

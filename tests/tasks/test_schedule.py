@@ -1,14 +1,16 @@
 """What a host's Celery app is given, without a broker."""
 
+import datetime as dt
 import signal
 import subprocess
 import sys
 
 import pytest
 from celery import Celery
-from celery.beat import ScheduleEntry
+from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.quorum_queues import detect_quorum_queues
 from django.core.management import call_command
+from django.utils import timezone
 from kombu import Exchange, Queue
 
 from django_pm import schedules, tasks
@@ -54,6 +56,23 @@ class TestTasks:
         assert (task.acks_late, task.reject_on_worker_lost, task.ignore_result) == (True, True, True)
         assert task.time_limit <= 300
         assert task.soft_time_limit < task.time_limit
+
+    @pytest.mark.parametrize("job", jobs.JOBS, ids=lambda job: job.name)
+    def test_none_waits_for_a_worker_beyond_the_next(self, job):
+        app = Celery("host", broker="memory://", set_as_current=False)
+        schedules.configure(app)
+        app.autodiscover_tasks(["django_pm"], force=True)
+        beat = Scheduler(app=app, lazy=True)
+        with app.connection_for_read() as connection, connection.SimpleQueue(app.amqp.queues[job.queue]) as sent:
+            sent.clear()
+            before = timezone.now()
+            entry = schedules.beat_schedule()[f"django_pm.{job.name}"]
+            beat.apply_async(beat.Entry(job.name, app=app, **entry))
+            message = sent.get(block=False)
+            message.ack()
+        assert message.headers["task"] == f"django_pm.tasks.{job.name}"
+        waits = dt.datetime.fromisoformat(message.headers["expires"]) - before
+        assert job.every <= waits < job.every + dt.timedelta(seconds=10)
 
     @pytest.mark.parametrize("name", sorted(NAMES))
     @pytest.mark.django_db
