@@ -18,8 +18,12 @@ from django_pm.services import pruning, reminders, reports
 from django_pm.services.jobs import JOBS
 
 WORKING_FOR = dt.timedelta(minutes=2)
-"""A batch that is begun at the last moment takes two more; together they stay within the limit."""
+"""After so long nothing further is begun."""
 
+SENDING_FOR = dt.timedelta(minutes=1)
+"""The same for mail, of which a batch that is begun at the last moment takes two minutes more."""
+
+# So whatever meets the first of these hangs: a handler or a mail server. It is then taken for a failure of that.
 LIMITS: dict[str, Any] = {"soft_time_limit": 270, "time_limit": 300}
 
 # Acknowledged when done, and given back when the worker is killed; what each attempt did stands in the database.
@@ -41,7 +45,7 @@ def task(work: Callable[[], None]) -> Any:
 @task
 def relay_events() -> None:
     """Hand events to subscribers."""
-    relay.relay_events()
+    relay.relay_events(for_at_most=WORKING_FOR)
 
 
 @task
@@ -53,7 +57,7 @@ def send_due_reminders() -> None:
 @task
 def send_mail_queue() -> None:
     """Send what is queued. What is left when the time is over, the next one sends."""
-    mail.send_queue(for_at_most=WORKING_FOR)
+    mail.send_queue(for_at_most=SENDING_FOR)
 
 
 @task

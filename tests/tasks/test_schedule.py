@@ -1,6 +1,7 @@
 """What a host's Celery app is given, without a broker."""
 
 import datetime as dt
+import os
 import signal
 import subprocess
 import sys
@@ -172,6 +173,37 @@ class TestWithoutCelery:
         call_command("pm_run", once=True)
         assert done == ["fail", "first", "second"]
         assert "fail failed; it is tried again when it is due." in caplog.text
+
+    @pytest.mark.django_db
+    def test_what_has_much_to_do_takes_turns_with_the_others(self, monkeypatch):
+        """One who sends ten thousand messages, one after the other, would keep events from their subscribers."""
+        said = []
+        monkeypatch.setattr(pm_run, "TURN", dt.timedelta(0))  # so it has more to do, every time
+
+        def long(*, for_at_most):
+            said.append(for_at_most)
+            if len(said) == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(f"{__name__}.first", long)
+        monkeypatch.setattr(f"{__name__}.second", lambda: said.append("second"))
+        seldom = ("q", f"{__name__}.first", True), ("q", f"{__name__}.second")
+        monkeypatch.setattr(pm_run, "JOBS", [Job("job", dt.timedelta(hours=1), *options) for options in seldom])
+        previous = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+        try:
+            call_command("pm_run")
+        finally:
+            for number, handler in zip((signal.SIGTERM, signal.SIGINT), previous, strict=True):
+                signal.signal(number, handler)
+        assert said == [pm_run.TURN, "second", *[pm_run.TURN] * 4]
+
+    @pytest.mark.django_db
+    def test_once_is_all_there_is_to_do(self, monkeypatch):
+        said = []
+        monkeypatch.setattr(f"{__name__}.first", lambda for_at_most: said.append(for_at_most))
+        monkeypatch.setattr(pm_run, "JOBS", [Job("job", dt.timedelta(hours=1), "q", f"{__name__}.first", True)])
+        call_command("pm_run", once=True)
+        assert said == [dt.timedelta.max]
 
     @pytest.mark.django_db
     def test_what_there_is_to_do_is_there(self, caplog):
