@@ -29,17 +29,20 @@ LIMITS: dict[str, Any] = {"soft_time_limit": 270, "time_limit": 300}
 # Acknowledged when done, and given back when the worker is killed; what each attempt did stands in the database.
 OPTIONS: dict[str, Any] = {"acks_late": True, "reject_on_worker_lost": True, "ignore_result": True, **LIMITS}
 
-EVERY = {job.name: job.every.total_seconds() for job in JOBS}
+CLOCKS_DIFFER = dt.timedelta(minutes=1)
+"""By how much those of two machines may: a tick that seems older to a worker than it is would never be taken."""
+
+EXPIRES = {job.name: max(job.every, CLOCKS_DIFFER).total_seconds() for job in JOBS}
 
 
 def task(work: Callable[[], None]) -> Any:
     """The Celery task of the job that is called like ``work``.
 
-    One that nobody took before the next one is dropped: it would look for the same. This is said here, not in the
-    schedule, for the tables of django-celery-beat have no place for what a schedule says of it.
+    A tick that nobody took in time is dropped, for a later one looks for the same. This is said here, not in the
+    schedule, since the tables of django-celery-beat have no place for what a schedule says of it.
     """
     name = work.__name__
-    return shared_task(name=f"django_pm.tasks.{name}", expires=EVERY[name], **OPTIONS)(work)
+    return shared_task(name=f"django_pm.tasks.{name}", expires=EXPIRES[name], **OPTIONS)(work)
 
 
 @task

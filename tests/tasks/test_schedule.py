@@ -59,7 +59,7 @@ class TestTasks:
         assert task.soft_time_limit < task.time_limit
 
     @pytest.mark.parametrize("job", jobs.JOBS, ids=lambda job: job.name)
-    def test_none_waits_for_a_worker_beyond_the_next(self, job):
+    def test_none_waits_for_a_worker_for_ever(self, job):
         app = Celery("host", broker="memory://", set_as_current=False)
         schedules.configure(app)
         app.autodiscover_tasks(["django_pm"], force=True)
@@ -73,7 +73,8 @@ class TestTasks:
             message.ack()
         assert message.headers["task"] == f"django_pm.tasks.{job.name}"
         waits = dt.datetime.fromisoformat(message.headers["expires"]) - before
-        assert job.every <= waits < job.every + dt.timedelta(seconds=10)
+        expected = max(job.every, dt.timedelta(minutes=1))  # the clocks of beat and worker may differ
+        assert expected <= waits < expected + dt.timedelta(seconds=10)
 
     @pytest.mark.parametrize("name", sorted(NAMES))
     @pytest.mark.django_db

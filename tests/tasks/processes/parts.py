@@ -21,6 +21,8 @@ from tests.events.workers import database_url
 from tests.example.site import ROOT, free_port, wait_until_it_listens
 
 HOST = "127.0.0.1"
+START_SECONDS = 90
+"""A node takes five, and three times that where others keep the processors busy."""
 
 # Debian's own `rabbitmq-server` becomes the user rabbitmq where it can, and refuses where it cannot.
 RABBITMQ_PLACES = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -162,7 +164,7 @@ class RabbitMQ:
 
     def start(self) -> None:
         self.process = self._run(self._server)
-        wait_until_it_listens(self.port, self.process, self.log)
+        wait_until_it_listens(self.port, self.process, self.log, START_SECONDS)
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)

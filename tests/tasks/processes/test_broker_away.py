@@ -1,7 +1,8 @@
 """RabbitMQ is frozen, killed, and comes back without what it knew: writes do not notice, and reminders wait for it.
 
 Why writes do not: nothing is published and no connection is made while a request is served. That is what is asserted;
-the seconds are printed. `PM_LONG_TESTS=1` keeps it frozen until beat has given up publishing, which takes 20 seconds.
+the seconds are printed. `PM_LONG_TESTS=1` keeps it frozen until beat has given up publishing, which takes 20 seconds,
+and has it come back with what it knew too.
 """
 
 import json
@@ -81,10 +82,11 @@ def test_writes_do_not_notice_and_reminders_wait(celery, unreliable, sink, capsy
         unreliable.thaw()
         all_arrive()
 
-        unreliable.kill()
-        write("killed")
-        unreliable.start()
-        all_arrive()
+        if LONG:
+            unreliable.kill()
+            write("killed")
+            unreliable.start()
+            all_arrive()
 
         unreliable.kill()
         unreliable.lose_everything()
