@@ -74,10 +74,12 @@ def set_up(point, die_at, stack):
         around_sending(die_at, int)
     elif point == "the server has taken it, it is not marked":
         around_sending(int, die_at)
-    elif point == "marked, before the next":
-        stack.enter_context(after_statement(update, "sent", die_at))
+    elif point == "marked, and the next begun":  # by one statement, so the next is the one that is counted
+        note = mail._note
+        die_at.left += 1
+        mail._note = lambda *arguments: (note(*arguments), die_at())[0]
     elif point == "all marked, before hanging up":
-        mail.Batch.__exit__ = die
+        mail.Batch._disconnect = die
     else:
         assert point == "the server has it, has not answered", point  # it is the server that kills
 
