@@ -140,13 +140,14 @@ rabbitmq_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$rabbitmq_port") 2>/dev/null; 
 
 rabbitmq_set_up() {
     as_root RabbitMQ
-    if ! command -v rabbitmq-server >/dev/null; then apt_install rabbitmq-server; fi
     # The package may have started it already, where there is something that starts services.
     wait_for 5 rabbitmq_answers || RABBITMQ_NODE_PORT=$rabbitmq_port rabbitmq-server -detached
     wait_for 60 rabbitmq_answers || { say "RabbitMQ: started, but does not answer"; exit 1; }
 }
 
 ensure_rabbitmq() {
+    # Also where another one is used: some tests start nodes of their own, to freeze and to kill them.
+    if ! command -v rabbitmq-server >/dev/null; then as_root rabbitmq-server && apt_install rabbitmq-server; fi
     if [ -n "${PM_TEST_RABBITMQ_URL:-}" ]; then
         say "RabbitMQ: left to PM_TEST_RABBITMQ_URL"
         return

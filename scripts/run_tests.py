@@ -41,13 +41,19 @@ ONCE = (
 # What takes long and asks nothing of the user model: once on each database.
 ONCE_ON_EACH_DATABASE = (
     "tests/events/test_hostile.py",
+    "tests/mail/test_crash_points.py",
     "tests/models/test_indexes.py",
     "tests/realtime",
-    "tests/tasks/test_rabbitmq.py",
+    "tests/tasks/processes",
 )
 
-# What tests a part that an extra brings, and the module that says whether it is here.
-EXTRAS = {"tests/example/test_live_server.py": "channels", "tests/realtime": "channels", "tests/tasks": "celery"}
+# What tests a part that an extra or a site brings, and the module that says whether it is here.
+EXTRAS = {
+    "tests/example/test_live_server.py": "channels",
+    "tests/realtime": "channels",
+    "tests/tasks": "celery",
+    "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`
+}
 
 # What has a dependency group and a command of its own (`make browser`, `make fuzz`): only where it is named.
 APART = ("tests/browser", "tests/fuzz")
@@ -346,7 +352,7 @@ def main(arguments: list[str]) -> int:
         if run.database is None or found[run.database].url:
             outcomes.append(run_once(run, found, options, left_out(run, made, options.pytest)))
             made.append(run)
-    missing += [f"{path} (its extra is not installed)" for path in without_extras()]
+    missing += [f"{path} ({EXTRAS[path]} is not installed)" for path in without_extras()]
 
     say("")
     for outcome in outcomes:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import dj_database_url
@@ -39,6 +40,8 @@ INSTALLED_APPS = [
     "django_pm",
     "tests.testsite",
 ]
+if find_spec("django_celery_beat"):  # in tox's environment `beat` alone
+    INSTALLED_APPS.append("django_celery_beat")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -101,6 +104,7 @@ REST_FRAMEWORK = {
 # Tests ask more in a second than a person does in a minute; those of the limits set their own.
 DJANGO_PM = {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}
 
+DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
 if os.environ.get("PM_TEST_SMTP_PORT"):
     SMTP, HOST, PORT = "django.core.mail.backends.smtp.EmailBackend", "127.0.0.1", int(os.environ["PM_TEST_SMTP_PORT"])
     if django.VERSION >= (6, 1):

@@ -182,10 +182,11 @@ class Batch:
             raise ServerAway(_reply(error)[1]) from error
         except Exception as error:  # backends other than Django's own raise what they like
             code, reason = _reply(error)
-            if code in HUNG_UP:
-                self._disconnect()  # the next message is to have a connection of its own
             final = 500 <= code < 600
-            return self._end(mail, MailState.FAILED, reason) if final else self._later(mail, reason)
+            state = self._end(mail, MailState.FAILED, reason) if final else self._later(mail, reason)
+            if code in HUNG_UP:  # the next message is to have a connection of its own
+                self._disconnect()  # last: to a server that hangs, not even this comes to an end
+            return state
         if sent == 0:
             return self._later(mail, "The mail backend sent nothing, and did not say why.")
         self._taken = mail, timezone.now()

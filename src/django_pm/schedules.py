@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from django_pm.services.findings import Check, Finding, also, broken, fine, told
 from django_pm.services.jobs import JOBS, QUEUES
@@ -25,43 +25,52 @@ SOCKET_SECONDS = 3
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """Entries for ``beat_schedule``, or for the tables of django-celery-beat: intervals, which know no time zone.
-
-    A tick that nobody took before the next one is dropped: it would look for the same.
-    """
+    """Entries for ``beat_schedule``, or for the tables of django-celery-beat: intervals, which know no time zone."""
     return {
         f"django_pm.{job.name}": {
             "task": f"django_pm.tasks.{job.name}",
             "schedule": job.every.total_seconds(),
-            "options": {"queue": job.queue, "expires": job.every.total_seconds()},
+            "options": {"queue": job.queue},
         }
         for job in JOBS
     }
 
 
 def queues(app: Celery) -> list[Queue]:
-    """Our queues: replicated ones (quorum queues) where the broker is RabbitMQ."""
-    arguments = {"x-queue-type": "quorum"} if _is_rabbitmq(app) else {}
-    return [Queue(name, queue_arguments=arguments) for name in QUEUES]
+    """Our queues, of the types that the app gives its own one, each bound to an exchange of its own.
+
+    Without one, a queue is bound as the app's own is, and would get whatever is published to that exchange by name.
+    Quorum queues have to be the site's choice: one alone changes how every worker of the app prefetches and how tasks
+    with a countdown are published. What we send needs none, for a tick that is lost is made up for by the next.
+    """
+    conf = app.conf
+    arguments = {"x-queue-type": "quorum"} if conf.task_default_queue_type == "quorum" else None
+    exchanges = {name: Exchange(name, type=conf.task_default_exchange_type) for name in QUEUES}
+    return [Queue(name, exchange, name, queue_arguments=arguments) for name, exchange in exchanges.items()]
 
 
 def configure(app: Celery) -> None:
     """Add our schedule, queues and routes to those of ``app``, and set how connections to the broker are kept.
 
-    Called once, after the app has its own settings: its schedule, queues, routes and transport options stay. A worker
-    that loses the broker is always told to let go of what it does, and to wait for the broker when it starts.
+    Called after the app has its own settings: its schedule, queues, routes and transport options stay, and a second
+    call changes nothing. A worker that loses the broker is always told to let go of what it does, and to wait for the
+    broker when it starts.
     """
     conf = app.conf
     conf.beat_schedule = {**beat_schedule(), **(conf.beat_schedule or {})}
-    conf.task_queues = [*(conf.task_queues or [Queue(conf.task_default_queue)]), *queues(app)]
-    conf.task_routes = [conf.task_routes or {}, {f"django_pm.tasks.{job.name}": {"queue": job.queue} for job in JOBS}]
+    theirs = app.amqp.Queues(conf.task_queues)  # whatever form they have; the default one if none are set
+    conf.task_queues = [*theirs.values(), *(queue for queue in queues(app) if queue.name not in theirs)]
+    routers = conf.task_routes or []
+    ours = {f"django_pm.tasks.{job.name}": {"queue": job.queue} for job in JOBS}
+    routers = list(routers) if isinstance(routers, (list, tuple)) else [routers]
+    conf.task_routes = routers if ours in routers else [*routers, ours]
     # A worker whose broker is gone must not go on with what the broker will give to another.
     conf.worker_cancel_long_running_tasks_on_connection_loss = True
     conf.broker_connection_retry_on_startup = True
     if _is_rabbitmq(app):
         # A publish counts once RabbitMQ has confirmed it, and waits for no more than some seconds when it hangs.
-        ours = {"confirm_publish": True, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
-        conf.broker_transport_options = {**ours, **(conf.broker_transport_options or {})}
+        options = {"confirm_publish": True, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
+        conf.broker_transport_options = {**options, **(conf.broker_transport_options or {})}
     also(Check("broker", partial(broker, app)))
 
 

@@ -7,6 +7,7 @@ delivered twice finds nothing to do the second time.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
@@ -14,41 +15,61 @@ from celery import shared_task
 from django_pm import mail
 from django_pm.events import relay
 from django_pm.services import pruning, reminders, reports
+from django_pm.services.jobs import JOBS
 
 WORKING_FOR = dt.timedelta(minutes=2)
-"""A batch that is begun at the last moment takes two more; together they stay within the limit."""
+"""After so long nothing further is begun."""
 
+SENDING_FOR = dt.timedelta(minutes=1)
+"""The same for mail, of which a batch that is begun at the last moment takes two minutes more."""
+
+# So whatever meets the first of these hangs: a handler or a mail server. It is then taken for a failure of that.
 LIMITS: dict[str, Any] = {"soft_time_limit": 270, "time_limit": 300}
 
 # Acknowledged when done, and given back when the worker is killed; what each attempt did stands in the database.
 OPTIONS: dict[str, Any] = {"acks_late": True, "reject_on_worker_lost": True, "ignore_result": True, **LIMITS}
 
+CLOCKS_DIFFER = dt.timedelta(minutes=1)
+"""By how much those of two machines may: a tick that seems older to a worker than it is would never be taken."""
 
-@shared_task(name="django_pm.tasks.relay_events", **OPTIONS)
+EXPIRES = {job.name: max(job.every, CLOCKS_DIFFER).total_seconds() for job in JOBS}
+
+
+def task(work: Callable[[], None]) -> Any:
+    """The Celery task of the job that is called like ``work``.
+
+    A tick that nobody took in time is dropped, for a later one looks for the same. This is said here, not in the
+    schedule, since the tables of django-celery-beat have no place for what a schedule says of it.
+    """
+    name = work.__name__
+    return shared_task(name=f"django_pm.tasks.{name}", expires=EXPIRES[name], **OPTIONS)(work)
+
+
+@task
 def relay_events() -> None:
     """Hand events to subscribers."""
-    relay.relay_events()
+    relay.relay_events(for_at_most=WORKING_FOR)
 
 
-@shared_task(name="django_pm.tasks.send_due_reminders", **OPTIONS)
+@task
 def send_due_reminders() -> None:
     """Queue reminders of what is due within a day."""
     reminders.queue_due()
 
 
-@shared_task(name="django_pm.tasks.send_mail_queue", **OPTIONS)
+@task
 def send_mail_queue() -> None:
     """Send what is queued. What is left when the time is over, the next one sends."""
-    mail.send_queue(for_at_most=WORKING_FOR)
+    mail.send_queue(for_at_most=SENDING_FOR)
 
 
-@shared_task(name="django_pm.tasks.send_daily_reports", **OPTIONS)
+@task
 def send_daily_reports() -> None:
     """Make the reports that are due, and queue them for who asked."""
     reports.make_due(for_at_most=WORKING_FOR)
 
 
-@shared_task(name="django_pm.tasks.prune", **OPTIONS)
+@task
 def prune() -> None:
     """Let go of what has had its time."""
     pruning.prune()

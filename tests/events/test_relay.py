@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,8 +28,10 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[tuple[int, int | None]] = []
         self.failing: set[str] = set()
+        self.take_time: Callable[[], Any] = int
 
     def __call__(self, event: Event) -> None:
+        self.take_time()
         if event.type in self.failing:
             raise RuntimeError("no ear for it")
         self.heard.append((event.project_id, event.seq))
@@ -205,3 +208,58 @@ def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> N
     assert "pruned 2 events" in out
     assert epoch in out
     assert ProjectStream.objects.get(pk=project.pk).epoch != epoch
+
+
+class TestTime:
+    """Handlers that take a second for each event."""
+
+    @pytest.fixture
+    def slow(self, subscribed: Callable[..., Ear]) -> Iterator[Callable[[str], Ear]]:
+        with time_machine.travel(timezone.now(), tick=False) as clock:
+
+            def make(name: str) -> Ear:
+                ear = subscribed(name)
+                ear.take_time = lambda: clock.shift(1)
+                return ear
+
+            yield make
+
+    def test_who_is_killed_has_not_worked_for_nothing(
+        self, project: Project, slow: Callable[[str], Ear], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or nothing would ever come of a batch that takes longer than a worker may."""
+        ear = slow("ear")
+        for _ in range(25):
+            factories.make_task(project)
+        place = Cursor.objects.get(subscriber="ear", project_id=project.pk).seq
+        hear = Ear.__call__
+
+        def hear_twenty_two(self: Ear, event: Event) -> None:
+            if len(self.heard) == 22:
+                raise SystemExit
+            hear(self, event)
+
+        monkeypatch.setattr(Ear, "__call__", hear_twenty_two)
+        with pytest.raises(SystemExit):
+            relay_events()
+        monkeypatch.undo()
+        assert Cursor.objects.get(subscriber="ear", project_id=project.pk).seq == place + 20
+        assert relay_events() == Relayed(delivered=5)
+        assert len(ear.heard) == 22 + 5
+
+    def test_nobody_takes_the_time_of_another(self, owner: Any, slow: Callable[[str], Ear]) -> None:
+        first, second = slow("first"), slow("second")
+        projects = [factories.make_project(owner) for _ in range(2)]
+        for project in projects:
+            for _ in range(60):
+                factories.make_task(project)
+        relay_events(for_at_most=dt.timedelta(minutes=1))
+        for ear in (first, second):
+            assert 30 <= len(ear.heard) < 60
+            assert {key for key, _seq in ear.heard} == {project.pk for project in projects}
+        relay_events()
+        assert (
+            len(first.heard)
+            == len(second.heard)
+            == Event.objects.filter(project_id__in=[p.pk for p in projects]).count()
+        )

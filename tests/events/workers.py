@@ -67,12 +67,12 @@ def fold(state: State, events: Iterable[Event], key: Any) -> State:
     return state
 
 
-def until(condition: Callable[[], Any], what: str = "") -> Any:
+def until(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE, pause: float = 0.002) -> Any:
     """Wait for `condition` to become true, and return what it returned."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < end, f"waited {PATIENCE} s for {what or condition}"
-        time.sleep(0.002)
+        assert time.monotonic() < end, f"waited {seconds} s for {what or condition}"
+        time.sleep(pause)
     return found
 
 

@@ -153,13 +153,15 @@ def free_port() -> int:
         return port
 
 
-def wait_until_it_listens(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_listens(
+    port: int, server: subprocess.Popen[bytes], log: Path, seconds: float = START_SECONDS
+) -> None:
     """Return once the port takes connections; fail at once when the server has ended instead."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.poll() is None, f"The server ended:\n{log.read_text()}"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"The server did not answer within {START_SECONDS} seconds:\n{log.read_text()}")
+    raise AssertionError(f"The server did not answer within {seconds} seconds:\n{log.read_text()}")

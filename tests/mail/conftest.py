@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -24,6 +25,8 @@ class Sink:
     held: tuple | None = None
     hangs_up_on: str = ""
     refuses_sender: bool = False
+    pace: Callable[[], float | None] | None = None
+    """For how many seconds it thinks about each message, if it does."""
     raw: list = field(default_factory=list)
 
     async def handle_MAIL(self, server, session, envelope, address, options):
@@ -52,6 +55,8 @@ class Sink:
             (taken, go_on), self.held = self.held, None
             taken.set()
             await asyncio.to_thread(go_on.wait)
+        if self.pace:
+            await asyncio.sleep(self.pace() or 0)
         return self.answers.get("DATA", "250 OK")
 
     def to(self):
@@ -79,6 +84,5 @@ def sink(settings):
     controller.start()
     sink.port = port
     send_to(settings, port)
-    settings.DEFAULT_FROM_EMAIL = "Projects <pm@site.example>"
     yield sink
     controller.stop()

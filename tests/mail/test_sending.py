@@ -353,6 +353,28 @@ class TestCrashes:
         assert states() == {"a@example.org": MailState.WAITING, "b@example.org": MailState.SENT}
         assert Mail.objects.get(state=MailState.WAITING).attempts == 1
 
+    def test_what_hangs_is_noted_before_it_is_hung_up_on(self, sink, monkeypatch):
+        """A worker's soft limit ends the waiting for an answer; its hard one may end the waiting for a goodbye."""
+
+        def hang(self, messages):
+            raise TimeoutError("as the soft limit of a worker might")
+
+        def hang_for_ever(self):
+            close(self)
+            raise SystemExit
+
+        reminders("a@example.org", "b@example.org")
+        backend = type(mailing._connection())
+        close = backend.close
+        monkeypatch.setattr(backend, "send_messages", hang)
+        monkeypatch.setattr(backend, "close", hang_for_ever)
+        with pytest.raises(SystemExit):
+            send_queue()
+        monkeypatch.undo()
+        assert states() == {"a@example.org": MailState.WAITING, "b@example.org": MailState.CLAIMED}
+        due_again()
+        assert send_queue() == {MailState.SENT: 2}
+
     def test_backends_that_raise_what_they_like(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
         backend = type(mailing._connection())

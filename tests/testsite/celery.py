@@ -2,7 +2,7 @@
 
 `PM_TEST_RABBITMQ_URL` is the broker, `PM_TEST_QUEUES` goes before the names of the queues, so that two runs of the
 tests do not take each other's tasks, `PM_TEST_BEAT` is how many seconds lie between two ticks of everything, and
-`PM_TEST_CLAIM` for how many seconds a message is claimed.
+`PM_TEST_CLAIM` for how many seconds a message is claimed; in the last third of it no message is begun, as usual.
 """
 
 import datetime as dt
@@ -18,6 +18,7 @@ from django_pm import mail, schedules  # noqa: E402 (the apps must be ready)
 from django_pm.services import jobs  # noqa: E402
 
 mail.CLAIMED_FOR = dt.timedelta(seconds=float(os.environ.get("PM_TEST_CLAIM", "180")))
+mail.SENDING_FOR = mail.CLAIMED_FOR * 2 / 3
 prefix = os.environ.get("PM_TEST_QUEUES", "")
 app = Celery("testsite", broker=os.environ.get("PM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"))
 app.conf.task_default_queue = f"{prefix}celery"
@@ -29,5 +30,5 @@ for queue in app.conf.task_queues:
         queue.name = queue.routing_key = f"{prefix}{queue.name}"
         queue.exchange.name = queue.name
 for entry in app.conf.beat_schedule.values():
-    entry["options"] = {"queue": f"{prefix}{entry['options']['queue']}"}
+    entry["options"]["queue"] = f"{prefix}{entry['options']['queue']}"
     entry["schedule"] = float(os.environ.get("PM_TEST_BEAT", "1"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
+from collections import deque
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -22,6 +23,9 @@ from django_pm.models import Cursor, Event, ParkedEvent, ProjectStream, Subscrib
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+BATCH_FOR = dt.timedelta(seconds=10)
+"""After so long a batch is committed with what it has come to: who is killed later has not worked for nothing."""
+
 BACKOFF = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = dt.timedelta(minutes=10)
 
@@ -37,22 +41,36 @@ class Relayed(NamedTuple):
         return Relayed(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
-def relay_events() -> Relayed:
-    """Hand every subscriber what it has not had yet, until nothing is left but what must wait."""
+def relay_events(*, for_at_most: dt.timedelta = dt.timedelta.max) -> Relayed:
+    """Hand every subscriber what it has not had yet, until nothing is left but what must wait, or the time is over.
+
+    Each subscriber has an equal share of the time, and its projects take turns.
+    """
     number_all()
     total = Relayed()
-    for subscription in registered():
+    subscriptions = registered()
+    for subscription in subscriptions:
         try:
             _begin(subscription)
-            for project_id in _behind(subscription):
-                while True:
-                    relayed, more = _deliver(subscription, project_id)
-                    total += relayed
-                    if not more:
-                        break
+            total += _relay(subscription, for_at_most / len(subscriptions))
         except Exception:
             # One subscriber in trouble must not keep the others from theirs.
             logger.exception("Subscriber %s could not be served", subscription.name)
+    return total
+
+
+def _relay(subscription: Subscription, for_at_most: dt.timedelta) -> Relayed:
+    """Hand one subscriber what it has not had yet."""
+    total = Relayed()
+    began = timezone.now()
+    projects = deque(_behind(subscription))
+    while projects and timezone.now() - began < for_at_most:
+        relayed, more = _deliver(subscription, projects[0])
+        total += relayed
+        if more:
+            projects.rotate(-1)
+        else:
+            projects.popleft()
     return total
 
 
@@ -90,7 +108,8 @@ def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool
             return Relayed(), False
         events = Event.objects.using(using).filter(project_id=project_id, seq__gt=cursor.seq).order_by("seq")[:BATCH]
         relayed, going = Relayed(), True
-        count = 0
+        count, is_over = 0, False
+        until = timezone.now() + BATCH_FOR
         for event in events:
             count += 1
             if event.seq != cursor.seq + 1:
@@ -103,10 +122,11 @@ def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool
                 )
             outcome, going = _hand_over(subscription, cursor, event)
             relayed += outcome
-            if not going:
+            is_over = timezone.now() >= until
+            if is_over or not going:
                 break
         cursor.save()
-    return relayed, going and count == BATCH
+    return relayed, going and (is_over or count == BATCH)
 
 
 def _hand_over(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[Relayed, bool]:

@@ -24,16 +24,21 @@ class Job(NamedTuple):
     """Of its Celery task."""
     path: str
     """Where the function is. Imported when it is called: a Celery app is made before Django's apps are ready."""
+    takes_turns: bool = False
+    """Whether it may find more to do than others can wait for. Its function then takes ``for_at_most``."""
 
-    def do(self) -> None:
-        """Do it now."""
-        import_string(self.path)()
+    def do(self, for_at_most: dt.timedelta = dt.timedelta.max) -> None:
+        """Do it now; if it takes turns, for no longer than that."""
+        options = {"for_at_most": for_at_most} if self.takes_turns else {}
+        import_string(self.path)(**options)
 
 
 JOBS = (
-    Job("relay_events", dt.timedelta(seconds=5), EVENTS, "django_pm.events.relay.relay_events"),
+    Job("relay_events", dt.timedelta(seconds=5), EVENTS, "django_pm.events.relay.relay_events", takes_turns=True),
     Job("send_due_reminders", dt.timedelta(minutes=1), MAIL, "django_pm.services.reminders.queue_due"),
-    Job("send_mail_queue", dt.timedelta(seconds=30), MAIL, "django_pm.mail.send_queue"),
-    Job("send_daily_reports", dt.timedelta(minutes=5), REPORTS, "django_pm.services.reports.make_due"),
+    Job("send_mail_queue", dt.timedelta(seconds=30), MAIL, "django_pm.mail.send_queue", takes_turns=True),
+    Job(
+        "send_daily_reports", dt.timedelta(minutes=5), REPORTS, "django_pm.services.reports.make_due", takes_turns=True
+    ),
     Job("prune", dt.timedelta(hours=24), EVENTS, "django_pm.services.pruning.prune"),
 )

@@ -1,5 +1,6 @@
 """``manage.py pm_run``: everything that is to be done again and again, in one process, for sites without Celery."""
 
+import datetime as dt
 import logging
 import signal
 import threading
@@ -12,6 +13,9 @@ from django.db import close_old_connections
 from django_pm.services.jobs import JOBS, Job
 
 logger = logging.getLogger(__name__)
+
+TURN = dt.timedelta(seconds=15)
+"""How long those that may find very much to do go on before the others have their turn."""
 
 
 class Command(BaseCommand):
@@ -31,15 +35,17 @@ class Command(BaseCommand):
         due = {job: time.monotonic() for job in JOBS}
         while not stop.is_set():
             for job in [job for job, at in due.items() if at <= time.monotonic()]:
-                due[job] = time.monotonic() + job.every.total_seconds()
                 if not stop.is_set():
-                    self.do(job)
+                    began = time.monotonic()
+                    self.do(job, TURN)
                     close_old_connections()
+                    has_more = job.takes_turns and time.monotonic() - began >= TURN.total_seconds()
+                    due[job] = began if has_more else began + job.every.total_seconds()
             stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
-    def do(self, job: Job) -> None:
+    def do(self, job: Job, for_at_most: dt.timedelta = dt.timedelta.max) -> None:
         """Do one job. One that fails is told of, and is in the way of no other."""
         try:
-            job.do()
+            job.do(for_at_most)
         except Exception:
             logger.exception("%s failed; it is tried again when it is due.", job.name)

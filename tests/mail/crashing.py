@@ -1,0 +1,100 @@
+"""Queue what is due and send it, and be killed at a named point: `python -m tests.mail.crashing "after the claim" 2`.
+
+The number is that of the message, counted from 1, where the point is one that each message passes.
+"""
+
+import os
+import signal
+import smtplib
+import sys
+from contextlib import ExitStack
+
+import django
+from django.db import connection
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+
+
+def die(*_arguments, **_options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Nth:
+    """Die at the nth call."""
+
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self):
+        self.left -= 1
+        if not self.left:
+            die()
+
+
+def after_statement(beginning, parameter, die):
+    """Die when such a statement has been run; in a transaction, before its commit."""
+
+    def execute(run, sql, values, many, context):
+        result = run(sql, values, many, context)
+        # Rows that are inserted together come as one list for each column.
+        parts = [part for value in values or () for part in (value if isinstance(value, list) else [value])]
+        if sql.startswith(beginning) and parameter in parts:
+            die()
+        return result
+
+    return connection.execute_wrapper(execute)
+
+
+def around_sending(before, after):
+    """Do something before the server gets a message, and when it has taken it."""
+    send = smtplib.SMTP.sendmail
+
+    def sendmail(*arguments, **options):
+        before()
+        refused = send(*arguments, **options)
+        after()
+        return refused
+
+    smtplib.SMTP.sendmail = sendmail
+
+
+def set_up(point, die_at, stack):
+    from django_pm import mail
+
+    insert, update = 'INSERT INTO "django_pm_mail"', 'UPDATE "django_pm_mail"'
+    if point == "queueing, before its commit":
+        stack.enter_context(after_statement(insert, "reminder", die))
+    elif point == "queueing, after its commit":
+        mail.claim = die
+    elif point == "claim, before its commit":
+        stack.enter_context(after_statement(update, "claimed", die))
+    elif point == "claim, after its commit":
+        mail.Batch = die
+    elif point == "begun, the server has not got it":
+        around_sending(die_at, int)
+    elif point == "the server has taken it, it is not marked":
+        around_sending(int, die_at)
+    elif point == "marked, and the next begun":  # by one statement, so the next is the one that is counted
+        note = mail._note
+        die_at.left += 1
+        mail._note = lambda *arguments: (note(*arguments), die_at())[0]
+    elif point == "all marked, before hanging up":
+        mail.Batch._disconnect = die
+    else:
+        assert point == "the server has it, has not answered", point  # it is the server that kills
+
+
+def main(point, number):
+    django.setup()
+
+    from django_pm import mail
+    from django_pm.services import reminders
+
+    with ExitStack() as stack:
+        set_up(point, Nth(number), stack)
+        reminders.queue_due()
+        mail.send_queue()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
