@@ -36,30 +36,31 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
     }
 
 
-def queues(app: Celery) -> list[Queue]:
-    """Our queues, of the types that the app gives its own one, each bound to an exchange of its own.
+def queues(app: Celery, *, quorum: bool = True) -> list[Queue]:
+    """Our queues, replicated ones (quorum queues) where the broker is RabbitMQ, each with an exchange of its own.
 
-    Without one, a queue is bound as the app's own is, and would get whatever is published to that exchange by name.
-    Quorum queues have to be the site's choice: one alone changes how every worker of the app prefetches and how tasks
-    with a countdown are published. What we send needs none, for a tick that is lost is made up for by the next.
+    Without one, a queue is bound as the app's own is, and would get whatever is published to that exchange by name. It
+    is a topic, as Celery wants those of quorum queues to be.
     """
-    conf = app.conf
-    arguments = {"x-queue-type": "quorum"} if conf.task_default_queue_type == "quorum" else None
-    exchanges = {name: Exchange(name, type=conf.task_default_exchange_type) for name in QUEUES}
+    arguments = {"x-queue-type": "quorum"} if quorum and _is_rabbitmq(app) else None
+    exchanges = {name: Exchange(name, type="topic") for name in QUEUES}
     return [Queue(name, exchange, name, queue_arguments=arguments) for name, exchange in exchanges.items()]
 
 
-def configure(app: Celery) -> None:
+def configure(app: Celery, *, quorum: bool = True) -> None:
     """Add our schedule, queues and routes to those of ``app``, and set how connections to the broker are kept.
 
     Called after the app has its own settings: its schedule, queues, routes and transport options stay, and a second
     call changes nothing. A worker that loses the broker is always told to let go of what it does, and to wait for the
     broker when it starts.
+
+    One quorum queue changes how all workers of the app prefetch, and how its tasks with a countdown are published. A
+    site whose own tasks do not get on with that says ``quorum=False``: a tick that is lost is made up for by the next.
     """
     conf = app.conf
     conf.beat_schedule = {**beat_schedule(), **(conf.beat_schedule or {})}
     theirs = app.amqp.Queues(conf.task_queues)  # whatever form they have; the default one if none are set
-    conf.task_queues = [*theirs.values(), *(queue for queue in queues(app) if queue.name not in theirs)]
+    conf.task_queues = [*theirs.values(), *(queue for queue in queues(app, quorum=quorum) if queue.name not in theirs)]
     routers = conf.task_routes or []
     ours = {f"django_pm.tasks.{job.name}": {"queue": job.queue} for job in JOBS}
     routers = list(routers) if isinstance(routers, (list, tuple)) else [routers]

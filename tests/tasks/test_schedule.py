@@ -120,16 +120,22 @@ class TestConfigure:
         """Each has an exchange of its own: bound to the app's default one, all would get all of the host's tasks."""
         app = app_with(task_default_exchange_type=kind)
         bound = {queue.name: (queue.exchange.name, queue.exchange.type) for queue in app.amqp.queues.values()}
-        assert bound == {name: (name, kind) for name in ("celery", *jobs.QUEUES)}
+        assert bound == {"celery": ("celery", kind), **{name: (name, "topic") for name in jobs.QUEUES}}
         assert {queue.routing_key for queue in app.amqp.queues.values()} == bound.keys()
 
-    @pytest.mark.parametrize("kind", ["classic", "quorum"])
-    def test_queues_are_of_the_type_that_the_host_has_chosen(self, kind):
+    @pytest.mark.parametrize("quorum", [True, False])
+    def test_queues_are_replicated_unless_the_host_minds(self, quorum):
         """One quorum queue changes how all workers of the app prefetch, and all its tasks with a countdown."""
-        app = app_with(task_default_queue_type=kind)
-        assert detect_quorum_queues(app, "amqp")[0] == (kind == "quorum")
-        arguments = {str(queue.queue_arguments) for queue in app.amqp.queues.values()}
-        assert arguments == ({"{'x-queue-type': 'quorum'}"} if kind == "quorum" else {"None"})
+        app = Celery("host", broker="amqp://guest@127.0.0.1//")
+        schedules.configure(app, quorum=quorum)
+        assert detect_quorum_queues(app, "amqp")[0] == quorum
+        arguments = {name: app.amqp.queues[name].queue_arguments for name in jobs.QUEUES}
+        assert set(map(str, arguments.values())) == {"{'x-queue-type': 'quorum'}" if quorum else "None"}
+
+    def test_another_broker_has_no_such_queues(self):
+        app = Celery("host", broker="redis://127.0.0.1")
+        schedules.configure(app)
+        assert not any(app.amqp.queues[name].queue_arguments for name in jobs.QUEUES)
 
     @pytest.mark.parametrize(
         "theirs", [[Queue("slow", Exchange("all"), "slow.#")], {"slow": {"exchange": "all", "routing_key": "slow.#"}}]
