@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Value, When, Window
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
 from django.db.models.fields import BigIntegerField, DateTimeField, IntegerField, TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, NullIf, RowNumber
@@ -30,12 +30,16 @@ ACTIVE_DAYS = 7
 LISTED = 5
 """How many tasks are listed as due next, and as most active."""
 
+ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 ASSIGNEES = 20
 """How many assignees are listed, those with the most open tasks."""
 
 HAPPENED = {
     "created": Q(type="task.created"),
-    "completed": Q(type="task.updated", changes__status__1=Status.COMPLETED.value),
+    # Also one that was made so, but not one that came from another project as it is.
+    "completed": Q(changes__status__1=Status.COMPLETED.value)
+    & (Q(type="task.updated") | Q(type="task.created", changes__comments__isnull=True)),
     "comments": Q(type="comment.created"),
 }
 """What the trend counts."""
@@ -73,6 +77,8 @@ def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str
     ``most_active`` (of the last week) and ``trend`` (``created``, ``completed``, ``comments`` of each of the last 14
     days; not ``complete`` where the log does not tell everything of a day).
     """
+    if not places:
+        return {}
     using = feed.database()
     starts = {place.project_id: place.starts() for place in places}
     with snapshot(using):
@@ -89,7 +95,7 @@ def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str
             assignees[place.project_id],
             due_next[place.project_id],
             active[place.project_id],
-            _days(place, trend[place.project_id], known_since.get(place.project_id)),
+            _days(place, trend[place.project_id], known_since.get(place.project_id, ALWAYS)),
         )
         for place in places
     }
@@ -159,7 +165,7 @@ def _assignees(using: str, starts: dict[Any, Any], now: dt.datetime) -> dict[Any
     open_tasks = _tasks(using, starts).exclude(status=Status.COMPLETED).values("project", "assignee")
     rows = open_tasks.annotate(count=Count("pk"), overdue=Count("pk", filter=Q(due_date__lt=now)))
     found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.order_by("project", "-count", "assignee"):
+    for row in rows.order_by("project", "-count", F("assignee").asc(nulls_last=True)):
         listed = found[row["project"]]
         if len(listed) < ASSIGNEES:
             user = event_types.encode(row["assignee"])
@@ -209,11 +215,13 @@ def _number_of_day(bounds: tuple[dt.datetime, ...]) -> Case:
     )
 
 
-def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime]:
-    """When the log begins, where its beginning has been pruned."""
+def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime | None]:
+    """When the log begins, where its beginning has been pruned; None where nothing has happened since."""
+    first = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by().values("project_id")
     pruned = ProjectStream.objects.using(using).filter(pk__in=starts, floor__gt=1)
-    events = Event.objects.using(using).filter(project_id__in=pruned.values("pk")).order_by()
-    return dict(events.values("project_id").annotate(first=Min("created_at")).values_list("project_id", "first"))
+    return dict(
+        pruned.annotate(first=Subquery(first.annotate(at=Min("created_at")).values("at"))).values_list("pk", "first")
+    )
 
 
 def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.datetime | None) -> list[dict[str, Any]]:
@@ -221,7 +229,7 @@ def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.dat
     trend = []
     for number, (day, start) in enumerate(zip(days, place.starts(), strict=False)):
         counts = happened.get(number, {})
-        told = not counts.get("untold") and (known_since is None or known_since <= start)
+        told = not counts.get("untold") and known_since is not None and known_since <= start
         trend.append({"date": day.isoformat(), **{name: counts.get(name, 0) for name in HAPPENED}, "complete": told})
     return trend
 
