@@ -246,7 +246,7 @@ class Position:
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """What an event happened to: ``type`` is project, member, task or comment."""
+    """What an event happened to: ``type`` is project, member, task, comment or report."""
 
     type: str
     id: Key
