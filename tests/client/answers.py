@@ -47,6 +47,20 @@ def token(**values: Any) -> dict[str, Any]:
     }
 
 
+def report(**values: Any) -> dict[str, Any]:
+    """A daily report as the API shows it; what it says left out."""
+    return {
+        "id": 1,
+        "project": 7,
+        "date": "2031-05-04",
+        "time_zone": "Asia/Tokyo",
+        "generated_at": AT,
+        "note": "",
+        "data": {"tasks": {"total": 3, "open": 2, "completed": 1, "overdue": 0}},
+        **values,
+    }
+
+
 def event(seq: int, **values: Any) -> dict[str, Any]:
     """An event as the feed shows it."""
     return {

@@ -4,9 +4,9 @@ It needs httpx, and websockets to ``follow`` (the extra ``client``), and nothing
 this package. What is meant for
 callers is what this module names; ``docs/client.md`` tells how to use it.
 
-Inside, ``steps``, ``resources``, ``feed`` and ``following`` decide everything and send nothing: they are generators
-that ask for a request, a pause or a frame and are handed what came of it. ``clients`` holds the loops that do what is
-asked, ``sockets`` their WebSockets.
+Inside, ``steps``, ``resources``, ``reports``, ``feed`` and ``following`` decide everything and send nothing: they are
+generators that ask for a request, a pause or a frame and are handed what came of it. ``clients`` holds the loops that
+do what is asked, ``sockets`` their WebSockets.
 """
 
 try:
@@ -46,6 +46,7 @@ from django_pm.client.objects import (
     Priority,
     Project,
     ProjectReset,
+    Report,
     Role,
     Scope,
     Status,
@@ -80,6 +81,7 @@ __all__ = [
     "Priority",
     "Project",
     "ProjectReset",
+    "Report",
     "Reset",
     "Retry",
     "Role",

@@ -16,6 +16,7 @@ import httpx
 from django_pm.client.feed import AsyncEvents, Events
 from django_pm.client.following import PATH, Following, Item, Since, Talk
 from django_pm.client.objects import Key, Position, Project
+from django_pm.client.reports import AsyncReports, Reports
 from django_pm.client.resources import (
     AsyncComments,
     AsyncMembers,
@@ -197,6 +198,7 @@ class Client(_Base):
         self.comments = Comments(self)
         self.members = Members(self)
         self.tokens = Tokens(self)
+        self.reports = Reports(self)
         self.events = Events(self)
         self._wires: WeakSet[Wire] = WeakSet()
 
@@ -308,6 +310,7 @@ class AsyncClient(_Base):
         self.comments = AsyncComments(self)
         self.members = AsyncMembers(self)
         self.tokens = AsyncTokens(self)
+        self.reports = AsyncReports(self)
         self.events = AsyncEvents(self)
         self._wires: WeakSet[AsyncWire] = WeakSet()
 

@@ -10,7 +10,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypedDict
 
 Key = int | str
 """A primary key: a number, or the text of a UUID where the site has such."""
@@ -28,6 +28,7 @@ def instant(text: str | None) -> dt.datetime | None:
 
 # The JSON value of such a field is not yet its Python value: how it becomes that.
 INSTANT = {"parse": instant}
+DATE = {"parse": dt.date.fromisoformat}
 OBJECT = {"parse": lambda data: ObjectRef(data["type"], data["id"])}
 ACTOR = {"parse": lambda data: data and Actor(data["id"], data["name"])}
 
@@ -147,6 +148,91 @@ class Token(Editable):
     secret: str | None = field(default=None, repr=False, compare=False)
 
 
+# Reports. What they say is JSON: instants and dates are text.
+
+
+class Happened(TypedDict):
+    """How many tasks were created and completed, and comments made."""
+
+    created: int
+    completed: int
+    comments: int
+
+
+class ReportedDay(Happened):
+    """The day before the report, from ``start`` to ``end``."""
+
+    date: str
+    start: str
+    end: str
+
+
+class TrendDay(Happened):
+    """One of the last days; ``complete`` unless the events do not tell everything of it."""
+
+    date: str
+    complete: bool
+
+
+class TaskCounts(TypedDict):
+    """How many tasks there are."""
+
+    total: int
+    open: int
+    completed: int
+    overdue: int
+
+
+class AssigneeCounts(TypedDict):
+    """What one assignee has open; ``user`` is None for nobody."""
+
+    user: Key | None
+    open: int
+    overdue: int
+
+
+class DueTask(TypedDict):
+    """A task that falls due next."""
+
+    id: Key
+    title: str
+    due_date: str
+    assignee: Key | None
+
+
+class ActiveTask(TypedDict):
+    """A task of which most was told."""
+
+    id: Key
+    title: str
+    events: int
+
+
+class ReportData(TypedDict):
+    """What a report says."""
+
+    day: ReportedDay
+    tasks: TaskCounts
+    by_status: dict[Status, int]
+    by_priority: dict[Priority, int]
+    by_assignee: list[AssigneeCounts]
+    due_next: list[DueTask]
+    most_active: list[ActiveTask]
+    trend: list[TrendDay]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Editable):
+    """A project on one ``date`` of its ``time_zone``; ``note`` says what was wrong when it was made, if anything."""
+
+    project: Key
+    time_zone: str
+    note: str
+    data: ReportData = field(hash=False)
+    date: dt.date = field(metadata=DATE)
+    generated_at: dt.datetime = field(metadata=INSTANT)
+
+
 # Events
 
 
@@ -160,7 +246,7 @@ class Position:
 
 @dataclass(frozen=True)
 class ObjectRef:
-    """What an event happened to: ``type`` is project, member, task or comment."""
+    """What an event happened to: ``type`` is project, member, task, comment or report."""
 
     type: str
     id: Key

@@ -120,21 +120,21 @@ class TaskFilters(TypedDict, total=False):
     search: str
 
 
-class _Steps(Resource):
+class ObjectSteps(Resource):
     """What the verbs have in common."""
 
     def _fetched(self, kind: type[E], path: str, **told: Any) -> Steps[E]:
         request = get(path)
         outcome = yield from exchange(request, self._retry)
         require(request, outcome, 200)
-        return _told(kind, request, outcome, **told)
+        return object_of(kind, request, outcome, **told)
 
     def _made(self, kind: type[E], path: str, values: Any, key: str | None, **told: Any) -> Steps[E]:
         """A new object. With the same key, however often it is sent, it is made once."""
         request = send("POST", path, values, {KEY_HEADER: key or new_key()})
         outcome = yield from exchange(request, self._retry)
         require(request, outcome, 201)
-        return _told(kind, request, outcome, **told)
+        return object_of(kind, request, outcome, **told)
 
     def _changed(self, kind: type[E], path: str, seen: E | None, values: Mapping[str, Any], **told: Any) -> Steps[E]:
         tag = (yield from self._tag(kind, path, seen, **told)) if seen is not None else None
@@ -147,7 +147,7 @@ class _Steps(Resource):
                 return now
             raise error_of(request, outcome)
         require(request, outcome, 200)
-        return _told(kind, request, outcome, **told)
+        return object_of(kind, request, outcome, **told)
 
     def _removed(self, kind: type[E], path: str, seen: E | None, **told: Any) -> Steps[None]:
         tag = (yield from self._tag(kind, path, seen, **told)) if seen is not None else None
@@ -208,7 +208,7 @@ class _Steps(Resource):
         return int(content(request, outcome.response)["count"])
 
 
-class ProjectVerbs(_Steps):
+class ProjectVerbs(ObjectSteps):
     """``client.projects``."""
 
     @listing
@@ -249,7 +249,7 @@ class ProjectVerbs(_Steps):
         return self._removed(Project, path_of("projects", key_of(project)), seen(project))
 
 
-class TaskVerbs(_Steps):
+class TaskVerbs(ObjectSteps):
     """``client.tasks``."""
 
     @listing
@@ -291,7 +291,7 @@ class TaskVerbs(_Steps):
         return self._removed(Task, path_of("tasks", key_of(task)), seen(task))
 
 
-class CommentVerbs(_Steps):
+class CommentVerbs(ObjectSteps):
     """``client.comments``."""
 
     @listing
@@ -328,7 +328,7 @@ class CommentVerbs(_Steps):
         return self._removed(Comment, path_of("comments", key_of(comment)), seen(comment))
 
 
-class MemberVerbs(_Steps):
+class MemberVerbs(ObjectSteps):
     """``client.members``: who is in a project, and as what."""
 
     @listing
@@ -362,7 +362,7 @@ class MemberVerbs(_Steps):
         return self._removed(Member, _member_path(member), member, project=member.project)
 
 
-class TokenVerbs(_Steps):
+class TokenVerbs(ObjectSteps):
     """``client.tokens``: one's own credentials for scripts. A client that signs in with a token may not use them."""
 
     @listing
@@ -475,7 +475,8 @@ def _same(now: Any, sent: Any) -> bool:
     return bool(now == sent)
 
 
-def _told(kind: type[E], request: Request, outcome: Outcome, **told: Any) -> E:
+def object_of(kind: type[E], request: Request, outcome: Outcome, **told: Any) -> E:
+    """The object that an answer tells of, with its tag."""
     data = content(request, outcome.response)
     return read(kind, request, data, etag=outcome.response.headers.get(ETAG), **told)
 

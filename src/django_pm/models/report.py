@@ -13,12 +13,18 @@ from django_pm.conf import app_settings
 from django_pm.models.base import ProjectObject, ProjectObjectQuerySet
 from django_pm.models.project import Project
 
+LATEST_BEHIND = 2
+"""How many days the latest report of a project may be behind the date in UTC: its zone may be a day behind, and its
+hour yet to come. It is never let go, or it would be made and mailed again."""
+
 
 class ReportQuerySet(ProjectObjectQuerySet["Report"]):
     def expired(self) -> ReportQuerySet:
         """Reports of dates longer ago than the site keeps them."""
         days = app_settings.REPORT_RETENTION_DAYS
-        return self.filter(date__lt=timezone.now().date() - dt.timedelta(days=days)) if days else self.none()
+        if not days:
+            return self.none()
+        return self.filter(date__lt=timezone.now().date() - dt.timedelta(days=max(days, LATEST_BEHIND)))
 
 
 class Report(ProjectObject):

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_pm import event_types
 from django_pm.models.base import ProjectObject, ProjectObjectQuerySet, related_count
@@ -27,7 +28,7 @@ class Status(models.TextChoices):
 class Priority(models.TextChoices):
     """From least to most urgent: the order is the rank that is stored and sorted by."""
 
-    NONE = "none", _("None")
+    NONE = "none", pgettext_lazy("priority", "None")  # Django's admin has a “None” too, which is a dash in German
     LOW = "low", _("Low")
     MEDIUM = "medium", _("Medium")
     HIGH = "high", _("High")

@@ -55,7 +55,7 @@ def _labelled(counts: dict[str, int], choices: type[models.TextChoices]) -> list
 
 
 def chart(trend: list[dict[str, Any]]) -> dict[str, Any]:
-    """Two bars for each day, created and completed, as whole numbers for an SVG."""
+    """Two bars for each day, created and completed, as whole numbers for an SVG; and what they come to."""
     highest = max([1, *(day[name] for day in trend for name in ("created", "completed"))])
     step = CHART_WIDTH // max(1, len(trend))
     days = []
@@ -67,4 +67,12 @@ def chart(trend: list[dict[str, Any]]) -> dict[str, Any]:
         for bar in bars:
             bar["y"] = CHART_HEIGHT - bar["height"]
         days.append({**day, "date": dt.date.fromisoformat(day["date"]), "x": number * step, "bars": bars})
-    return {"days": days, "width": CHART_WIDTH, "height": CHART_HEIGHT, "bar": step // 3}
+    return {
+        "days": days,
+        "created": sum(day["created"] for day in trend),
+        "completed": sum(day["completed"] for day in trend),
+        "is_complete": all(day["complete"] for day in trend),
+        "width": CHART_WIDTH,
+        "height": CHART_HEIGHT,
+        "bar": step // 3,
+    }

@@ -230,17 +230,17 @@ def make_today(*, actor: Any, project: Project, now: dt.datetime | None = None) 
 def rebuild(*, actor: Any, report: Report, now: dt.datetime | None = None) -> Report:
     """Make a report anew, from what the project is now. Whoever has had it by mail is not mailed again.
 
-    Raises ``Report.DoesNotExist`` if it is gone.
+    Raises ``Report.DoesNotExist`` if it was deleted meanwhile.
     """
     at = now or timezone.now()
     zone, note = _zone(report.time_zone)
     data = summarise([Place(report.project_id, report.date, zone)], at)[report.project_id]
     using = router.db_for_write(Report)
     with transaction.atomic(using=using):
-        locked: Report = Report.objects.using(using).select_for_update(no_key=True).get(pk=report.pk)
-        locked.data, locked.generated_at, locked.note = data, at, note
-        locked.save(update_fields=["data", "generated_at", "note"])
-    return locked
+        row: Report = Report.objects.using(using).select_for_update(no_key=True).get(pk=report.pk)
+        row.data, row.generated_at, row.note = data, at, note
+        row.save(update_fields=["data", "generated_at", "note"])
+    return row
 
 
 # By mail

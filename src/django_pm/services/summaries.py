@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
-from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When, Window
-from django.db.models.fields import DateTimeField, IntegerField, TextField
+from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
+from django.db.models.fields import BigIntegerField, DateTimeField, IntegerField, TextField
 from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models.functions import Cast, Coalesce, NullIf, RowNumber
 
 from django_pm import event_types
 from django_pm.events import feed
@@ -30,12 +30,16 @@ ACTIVE_DAYS = 7
 LISTED = 5
 """How many tasks are listed as due next, and as most active."""
 
+ALWAYS = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 ASSIGNEES = 20
 """How many assignees are listed, those with the most open tasks."""
 
 HAPPENED = {
     "created": Q(type="task.created"),
-    "completed": Q(type="task.updated", changes__status__1=Status.COMPLETED.value),
+    # Also one that was made so, but not one that came from another project as it is.
+    "completed": Q(changes__status__1=Status.COMPLETED.value)
+    & (Q(type="task.updated") | Q(type="task.created", changes__comments__isnull=True)),
     "comments": Q(type="comment.created"),
 }
 """What the trend counts."""
@@ -73,6 +77,8 @@ def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str
     ``most_active`` (of the last week) and ``trend`` (``created``, ``completed``, ``comments`` of each of the last 14
     days; not ``complete`` where the log does not tell everything of a day).
     """
+    if not places:
+        return {}
     using = feed.database()
     starts = {place.project_id: place.starts() for place in places}
     with snapshot(using):
@@ -89,7 +95,7 @@ def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str
             assignees[place.project_id],
             due_next[place.project_id],
             active[place.project_id],
-            _days(place, trend[place.project_id], known_since.get(place.project_id)),
+            _days(place, trend[place.project_id], known_since.get(place.project_id, ALWAYS)),
         )
         for place in places
     }
@@ -159,7 +165,7 @@ def _assignees(using: str, starts: dict[Any, Any], now: dt.datetime) -> dict[Any
     open_tasks = _tasks(using, starts).exclude(status=Status.COMPLETED).values("project", "assignee")
     rows = open_tasks.annotate(count=Count("pk"), overdue=Count("pk", filter=Q(due_date__lt=now)))
     found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.order_by("project", "-count", "assignee"):
+    for row in rows.order_by("project", "-count", F("assignee").asc(nulls_last=True)):
         listed = found[row["project"]]
         if len(listed) < ASSIGNEES:
             user = event_types.encode(row["assignee"])
@@ -209,11 +215,13 @@ def _number_of_day(bounds: tuple[dt.datetime, ...]) -> Case:
     )
 
 
-def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime]:
-    """When the log begins, where its beginning has been pruned."""
+def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime | None]:
+    """When the log begins, where its beginning has been pruned; None where nothing has happened since."""
+    first = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by().values("project_id")
     pruned = ProjectStream.objects.using(using).filter(pk__in=starts, floor__gt=1)
-    events = Event.objects.using(using).filter(project_id__in=pruned.values("pk")).order_by()
-    return dict(events.values("project_id").annotate(first=Min("created_at")).values_list("project_id", "first"))
+    return dict(
+        pruned.annotate(first=Subquery(first.annotate(at=Min("created_at")).values("at"))).values_list("pk", "first")
+    )
 
 
 def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.datetime | None) -> list[dict[str, Any]]:
@@ -221,31 +229,37 @@ def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.dat
     trend = []
     for number, (day, start) in enumerate(zip(days, place.starts(), strict=False)):
         counts = happened.get(number, {})
-        told = not counts.get("untold") and (known_since is None or known_since <= start)
+        told = not counts.get("untold") and known_since is not None and known_since <= start
         trend.append({"date": day.isoformat(), **{name: counts.get(name, 0) for name in HAPPENED}, "complete": told})
     return trend
 
 
 def _most_active(using: str, starts: dict[Any, tuple[dt.datetime, ...]]) -> dict[Any, list[dict[str, Any]]]:
-    """The tasks of which most was told in the last days: their own events, and those of their comments."""
-    of_comment = Coalesce(KT("changes__task__1"), KT("changes__task__0"))
-    task = Case(When(object_type="task", then=F("object_id")), default=of_comment, output_field=TextField())
-    rows = _events(using, starts, ACTIVE_DAYS).filter(object_type__in=["task", "comment"]).annotate(task=task)
-    counted = rows.filter(task__isnull=False).values("project_id", "task").annotate(count=Count("pk"))
-    best: dict[Any, list[tuple[int, str]]] = defaultdict(list)
-    for project_id, key, count in counted.values_list("project_id", "task", "count"):
-        best[project_id].append((-count, key))
-    candidates = {project_id: sorted(found)[: 2 * LISTED] for project_id, found in best.items()}
-    keys = {key for found in candidates.values() for _count, key in found}
-    there = Task.objects.using(using).filter(pk__in=keys).values_list("pk", "project", "title")
-    titles = {(project_id, str(pk)): (pk, title) for pk, project_id, title in there}
+    """The tasks of which most was told in the last days: their own events, and those of their comments.
+
+    An edit of a comment does not tell of which task it is, and is not counted.
+    """
+    # Not every key that a host has recorded is one of ours.
+    task = Case(When(key__regex=r"^[0-9]{1,18}$", then=Cast("key", BigIntegerField())), output_field=BigIntegerField())
+    rows = _events(using, starts, ACTIVE_DAYS).annotate(key=_task_key()).annotate(task=task)
+    there = Task.objects.using(using).filter(pk=OuterRef("task"), project=OuterRef("project_id"))
+    counted = rows.filter(Exists(there)).values("project_id", "task").annotate(count=Count("pk"))
+    place = Window(RowNumber(), partition_by="project_id", order_by=[F("count").desc(), "task"])
+    best = list(counted.annotate(place=place).filter(place__lte=LISTED).order_by("project_id", "place"))
+    titles = dict(Task.objects.using(using).filter(pk__in=[row["task"] for row in best]).values_list("pk", "title"))
     listed: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for project_id, found in candidates.items():
-        for count, key in found:
-            if (project_id, key) in titles and len(listed[project_id]) < LISTED:
-                pk, title = titles[project_id, key]
-                listed[project_id].append({"id": _plain(pk), "title": title, "events": -count})
+    for row in best:
+        if (key := row["task"]) in titles:  # it may be gone by now where a host's transaction is no snapshot
+            listed[row["project_id"]].append({"id": key, "title": titles[key], "events": row["count"]})
     return listed
+
+
+def _task_key() -> Case:
+    """Of which task an event tells, as text. SQLite gives a number in JSON as a number, and null as the word."""
+    now, before = (Cast(KT(f"changes__task__{side}"), TextField()) for side in (1, 0))
+    of_comment = Coalesce(NullIf(now, Value("null")), before)
+    keys = (When(object_type="task", then=F("object_id")), When(object_type="comment", then=of_comment))
+    return Case(*keys, output_field=TextField())
 
 
 # Bounds that differ by time zone
