@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, router, transaction
-from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Value, When
+from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from django_pm import access
@@ -83,7 +83,10 @@ def _chunks(now: dt.datetime) -> Iterator[list[Wanted]]:
 
 
 def _due_projects(now: dt.datetime) -> QuerySet[Any]:
-    """Projects that lack the latest report, each with ``latest``, its date, and ``reported``, the last one made."""
+    """Projects that lack the report of their ``latest`` date, each with ``reported``, that of the last one before.
+
+    Later ones do not count: a clock that was wrong may have had them made, and is not to cost those until then.
+    """
     names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
     dates, instants = defaultdict(list), defaultdict(list)
     for name in names:
@@ -101,8 +104,9 @@ def _due_projects(now: dt.datetime) -> QuerySet[Any]:
     reports = Report.objects.filter(project=OuterRef("pk"))
     # A constant would not do in their place: SQLite compares a date with its text.
     annotated = Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
-    due = annotated.filter(~Exists(reports.filter(date__gte=OuterRef("latest"))), created_at__lt=F("since"))
-    return due.annotate(reported=Max("reports__date")).only("pk", "time_zone")
+    due = annotated.filter(~Exists(reports.filter(date=OuterRef("latest"))), created_at__lt=F("since"))
+    earlier = reports.filter(date__lt=OuterRef("latest")).order_by("-date")
+    return due.annotate(reported=Subquery(earlier.values("date")[:1])).only("pk", "time_zone")
 
 
 def _missing(project: Any, now: dt.datetime) -> list[Wanted]:
