@@ -34,9 +34,6 @@ CHUNK = 500
 CAUGHT_UP = 7
 """Dates that are made up for, at most, where nobody looked for days."""
 
-MAILED_FOR = dt.timedelta(days=1)
-"""A report is mailed until it is older than the latest by more than this."""
-
 ORIGIN = "report"
 
 
@@ -120,10 +117,16 @@ def _until(project_id: Any, latest: dt.date, reported: dt.date | None, zone: Any
     """The dates after ``reported``, as far back as is made up for; ``latest`` alone if there is none."""
     earlier = [] if reported is None else local_days.last_days(latest, zone, CAUGHT_UP - 1)
     dates = [date for date in earlier if reported is not None and date > reported] + [latest]
+    mailed = _mailed_from(latest, zone)
     return [
-        Wanted(Place(project_id, date, zone), local_days.begins(date, zone, _hour()), latest - date <= MAILED_FOR, note)
+        Wanted(Place(project_id, date, zone), local_days.begins(date, zone, _hour()), date >= mailed, note)
         for date in dates
     ]
+
+
+def _mailed_from(latest: dt.date, zone: Any) -> dt.date:
+    """The first date whose report is still mailed: the one before the latest."""
+    return local_days.before(latest, zone)
 
 
 def _zone(name: str) -> tuple[Any, str]:
@@ -269,7 +272,7 @@ def still_wanted(mails: Iterable[Mail], now: dt.datetime) -> dict[Any, Report | 
         if report is None:
             return "The report is gone."
         zone, _note = _zone(report.time_zone)
-        if local_days.reached(now, zone, _hour()) - report.date > MAILED_FOR:
+        if report.date < _mailed_from(local_days.reached(now, zone, _hour()), zone):
             return "A later report came before it could leave."
         if mail.recipient_id not in recipients[report.project_id]:
             return "The recipient is not concerned any more: removed, deactivated or opted out."
