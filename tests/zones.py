@@ -76,6 +76,10 @@ class Clocks:
                 after = middle
         return after.replace(microsecond=0)
 
+    def shift(self, at: dt.datetime) -> dt.timedelta:
+        """By how much the clocks are changed at this instant."""
+        return abs(self._offset(at) - self._offset(at - SECOND))
+
     def first(self, date: dt.date, hour: int = 0) -> dt.datetime:
         """When the clocks first show this; where they leave it out, when those would that had not been changed."""
         shown = dt.datetime.combine(date, dt.time(hour), tzinfo=dt.UTC)
@@ -105,8 +109,9 @@ clocks_of = functools.cache(Clocks)
 
 
 @st.composite
-def near_a_change(draw, names=NAMES, *, before: dt.timedelta = 4 * DAY, after: dt.timedelta = 4 * DAY):
-    """The clocks of some zone, and an instant not far from one at which they are changed."""
-    clocks = clocks_of(draw(st.sampled_from(names)))
-    change = draw(st.sampled_from(clocks.changes or [BEGIN, dt.datetime(2028, 2, 29, tzinfo=dt.UTC)]))
+def near_a_change(draw, *, before: dt.timedelta = 4 * DAY, after: dt.timedelta = 4 * DAY):
+    """The clocks of some zone, often an odd one, and an instant near a change of them, often the greatest."""
+    clocks = clocks_of(draw(st.one_of(st.sampled_from(ODD), st.sampled_from(NAMES))))
+    changes = clocks.changes or [BEGIN, dt.datetime(2028, 2, 29, tzinfo=dt.UTC)]
+    change = draw(st.one_of(st.sampled_from(changes), st.just(max(changes, key=clocks.shift))))
     return clocks, change + draw(st.integers(-before // MINUTE, after // MINUTE)) * MINUTE
