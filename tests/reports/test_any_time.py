@@ -6,12 +6,13 @@ nobody looked in, seven dates in all, back to the last one that was reported. No
 left out. `PM_LONG_TESTS=1` makes it 50,000 cases instead of 500.
 """
 
+import datetime as dt
 from collections import Counter
 from unittest import mock
 
 import time_machine
 from django.test import override_settings
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -63,6 +64,10 @@ class Promise:
         self.mailed |= new & set(days[-MAILED:])
 
 
+BEFORE_THE_DAY_THAT_SAMOA_LEFT_OUT = (clocks_of("Pacific/Apia"), dt.datetime(2011, 12, 28, 16, 30, tzinfo=dt.UTC))
+TWO_DAYS_APART = [(wait, "first", None, make_due, None) for wait in (1, 48 * HOUR)]
+
+
 class TestReports(TestCase):
     @classmethod
     def setUpTestData(cls):
@@ -72,6 +77,7 @@ class TestReports(TestCase):
 
     @settings(max_examples=50_000 if LONG else 500, deadline=None, derandomize=not LONG)
     @given(case=near_a_change(after=DAY), hour=st.integers(0, 23), looks=st.lists(looks, min_size=2, max_size=7))
+    @example(case=BEFORE_THE_DAY_THAT_SAMOA_LEFT_OUT, hour=6, looks=TWO_DAYS_APART)
     def test_one_for_each_date(self, case, hour, looks):
         clocks, at = case
         projects = Project.objects.filter(pk=self.project.pk)

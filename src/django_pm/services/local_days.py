@@ -53,9 +53,10 @@ def last_days(date: dt.date, zone: ZoneInfo, count: int) -> list[dt.date]:
 def reached(now: dt.datetime, zone: ZoneInfo, hour: int) -> dt.date:
     """The last date whose ``hour`` has come in ``zone`` at the instant ``now``.
 
-    It never goes back, though clocks may: from 00:01 to 23:01 of the day before, in some zones.
+    It never goes back, though clocks may: from 00:01 to 23:01 of the day before, in some zones. A date that was left
+    out is not found, since the next one begins with it.
     """
     date = now.astimezone(zone).date() + DAY
-    while begins(date, zone, hour) > now or not exists(date, zone):
+    while begins(date, zone, hour) > now:
         date -= DAY
     return date
