@@ -12,7 +12,6 @@ import logging
 import random
 import smtplib
 import uuid
-import zoneinfo
 from collections import Counter
 from collections.abc import Collection, Iterator
 from email.utils import parseaddr
@@ -33,7 +32,7 @@ from django_pm import users
 from django_pm.conf import app_settings
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
-from django_pm.services import reminders, reports
+from django_pm.services import local_days, reminders, reports
 from django_pm.services.report_pages import readable
 from django_pm.services.unsubscribing import unsubscribe_url
 
@@ -314,11 +313,7 @@ def _language(preferences: NotificationPreferences | None) -> str:
 
 def _zone(preferences: NotificationPreferences | None) -> str:
     chosen = preferences.time_zone if preferences else ""
-    try:
-        zoneinfo.ZoneInfo(chosen)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        return settings.TIME_ZONE
-    return chosen
+    return chosen if local_days.find_zone(chosen) else settings.TIME_ZONE
 
 
 def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:

@@ -86,19 +86,27 @@ class TestWhen:
             f"2031-{day}" for day in ("04-28", "04-29", "04-30", "05-01", "05-02", "05-03", "05-04")
         ]
 
-    def test_a_clock_that_goes_back_makes_nothing(self):
+    def test_a_clock_that_goes_back_makes_none_twice(self):
+        project = old_project()
+        make_due(NOW - DAY)
+        assert [make_due(), make_due(NOW - DAY), make_due()] == [1, 0, 0]
+        assert dates(project) == ["2031-05-03", "2031-05-04"]
+
+    def test_a_clock_that_was_years_ahead_costs_no_report(self):
         project = old_project()
         make_due()
-        assert make_due(NOW - 5 * DAY) == 0
-        assert dates(project) == ["2031-05-04"]
+        assert make_due(NOW + 3000 * DAY) == 7
+        assert [make_due(NOW + DAY), make_due(NOW + 3 * DAY), make_due(NOW + 3 * DAY)] == [1, 2, 0]
+        assert dates(project)[:4] == ["2031-05-04", "2031-05-05", "2031-05-06", "2031-05-07"]
 
-    def test_a_project_that_changes_its_zone_is_not_reported_twice(self):
+    def test_a_project_that_changes_its_zone_has_none_twice(self):
         project = old_project()
+        make_due(NOW - DAY)
         make_due()
         for zone in ("Pacific/Kiritimati", "Etc/GMT+12", "UTC"):
             Project.objects.filter(pk=project.pk).update(time_zone=zone)
             assert make_due() == 0
-        assert dates(project) == ["2031-05-04"]
+        assert dates(project) == ["2031-05-03", "2031-05-04"]
 
     def test_a_zone_that_is_not_known_is_noted_and_in_nobodys_way(self):
         bad, good = old_project(time_zone="Moon/Base"), old_project()

@@ -51,6 +51,12 @@ def last_days(date: dt.date, zone: ZoneInfo, count: int) -> list[dt.date]:
 
 
 def reached(now: dt.datetime, zone: ZoneInfo, hour: int) -> dt.date:
-    """The last date whose ``hour`` has come in ``zone`` at the instant ``now``."""
-    today = now.astimezone(zone).date()
-    return today if begins(today, zone, hour) <= now else before(today, zone)
+    """The last date whose ``hour`` has come in ``zone`` at the instant ``now``.
+
+    It never goes back, though clocks may: from 00:01 to 23:01 of the day before, in some zones. A date that was left
+    out is not found, since the next one begins with it.
+    """
+    date = now.astimezone(zone).date() + DAY
+    while begins(date, zone, hour) > now:
+        date -= DAY
+    return date

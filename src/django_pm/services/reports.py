@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, router, transaction
-from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Value, When
+from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from django_pm import access
@@ -33,9 +33,6 @@ CHUNK = 500
 
 CAUGHT_UP = 7
 """Dates that are made up for, at most, where nobody looked for days."""
-
-MAILED_FOR = dt.timedelta(days=1)
-"""A report is mailed until it is older than the latest by more than this."""
 
 ORIGIN = "report"
 
@@ -83,7 +80,10 @@ def _chunks(now: dt.datetime) -> Iterator[list[Wanted]]:
 
 
 def due_projects(now: dt.datetime) -> QuerySet[Any]:
-    """Projects that lack the latest report, each with ``latest``, its date, and ``reported``, the last one made."""
+    """Projects that lack the report of their ``latest`` date, each with ``reported``, that of the last one before.
+
+    Later ones do not count: a clock that was wrong may have had them made, and is not to cost those until then.
+    """
     names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
     dates, instants = defaultdict(list), defaultdict(list)
     for name in names:
@@ -101,8 +101,9 @@ def due_projects(now: dt.datetime) -> QuerySet[Any]:
     reports = Report.objects.filter(project=OuterRef("pk"))
     # A constant would not do in their place: SQLite compares a date with its text.
     annotated = Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
-    due = annotated.filter(~Exists(reports.filter(date__gte=OuterRef("latest"))), created_at__lt=F("since"))
-    return due.annotate(reported=Max("reports__date")).only("pk", "time_zone")
+    due = annotated.filter(~Exists(reports.filter(date=OuterRef("latest"))), created_at__lt=F("since"))
+    earlier = reports.filter(date__lt=OuterRef("latest")).order_by("-date")
+    return due.annotate(reported=Subquery(earlier.values("date")[:1])).only("pk", "time_zone")
 
 
 def _missing(project: Any, now: dt.datetime) -> list[Wanted]:
@@ -116,10 +117,16 @@ def _until(project_id: Any, latest: dt.date, reported: dt.date | None, zone: Any
     """The dates after ``reported``, as far back as is made up for; ``latest`` alone if there is none."""
     earlier = [] if reported is None else local_days.last_days(latest, zone, CAUGHT_UP - 1)
     dates = [date for date in earlier if reported is not None and date > reported] + [latest]
+    mailed = _mailed_from(latest, zone)
     return [
-        Wanted(Place(project_id, date, zone), local_days.begins(date, zone, _hour()), latest - date <= MAILED_FOR, note)
+        Wanted(Place(project_id, date, zone), local_days.begins(date, zone, _hour()), date >= mailed, note)
         for date in dates
     ]
+
+
+def _mailed_from(latest: dt.date, zone: Any) -> dt.date:
+    """The first date whose report is still mailed: the one before the latest."""
+    return local_days.before(latest, zone)
 
 
 def _zone(name: str) -> tuple[Any, str]:
@@ -271,7 +278,7 @@ def still_wanted(mails: Iterable[Mail], now: dt.datetime) -> dict[Any, Report | 
         if report is None:
             return "The report is gone."
         zone, _note = _zone(report.time_zone)
-        if local_days.reached(now, zone, _hour()) - report.date > MAILED_FOR:
+        if report.date < _mailed_from(local_days.reached(now, zone, _hour()), zone):
             return "A later report came before it could leave."
         if mail.recipient_id not in recipients[report.project_id]:
             return "The recipient is not concerned any more: removed, deactivated or opted out."
