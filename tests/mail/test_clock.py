@@ -207,19 +207,8 @@ class TestWhatMailTells:
             ("2031-03-30T01:00", "30. März 2031 03:00 (CEST)"),
             ("2031-10-25T23:59", "26. Oktober 2031 01:59 (CEST)"),
             ("2031-10-26T02:00", "26. Oktober 2031 03:00 (CET)"),
-            *(
-                pytest.param(
-                    due,
-                    told,
-                    marks=pytest.mark.xfail(
-                        strict=True, reason="Django's date filter names no zone in the hour that is doubled"
-                    ),
-                )
-                for due, told in (
-                    ("2031-10-26T00:30", "26. Oktober 2031 02:30 (CEST)"),
-                    ("2031-10-26T01:30", "26. Oktober 2031 02:30 (CET)"),
-                )
-            ),
+            ("2031-10-26T00:30", "26. Oktober 2031 02:30 (CEST)"),
+            ("2031-10-26T01:30", "26. Oktober 2031 02:30 (CET)"),
         ],
     )
     def test_a_reminder_when_clocks_change(self, owner, sink, clock, due, told):

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from django_pm import schedules
 from django_pm.services import findings
-from tests.tasks.test_rabbitmq import BROKER
+from tests.tasks.processes.parts import BROKER
 
 pytestmark = pytest.mark.django_db
 
