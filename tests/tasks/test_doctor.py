@@ -11,7 +11,6 @@ from django.core.management import CommandError, call_command
 
 from django_pm import schedules
 from django_pm.services import findings
-from tests.tasks.processes.parts import BROKER
 
 pytestmark = pytest.mark.django_db
 
@@ -62,15 +61,15 @@ def test_one_that_says_nothing():
 
 
 @pytest.mark.rabbitmq
-def test_one_that_answers():
-    configured(BROKER)
+def test_one_that_answers(broker):
+    configured(broker)
     assert broker_line().startswith("ok broker amqp://")
     assert broker_line().endswith(" answers")
 
 
 @pytest.mark.rabbitmq
-def test_one_that_lets_nobody_in():
-    address = BROKER.partition("@")[2]
+def test_one_that_lets_nobody_in(broker):
+    address = broker.partition("@")[2]
     configured(f"amqp://guest:wrong@{address}")
     line = broker_line()
     assert line.startswith("broken broker ")

@@ -1,26 +1,9 @@
-"""A broker, and Celery at it."""
-
-import os
+"""Celery at the broker."""
 
 import pytest
 from django.db import connections
-from kombu import Connection
 
 from tests.tasks.processes.parts import Celery, own_rabbitmq
-
-
-@pytest.fixture(scope="session")
-def broker():
-    """`scripts/run_tests.py` says where it is; a plain pytest does without, if it is not at the usual place."""
-    url = os.environ.get("PM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
-    try:
-        with Connection(url, connect_timeout=5) as connection:
-            connection.ensure_connection(max_retries=0)
-    except OSError as error:
-        if "PM_TEST_RABBITMQ_URL" in os.environ:
-            raise
-        pytest.skip(f"needs RabbitMQ: {error}")
-    return url
 
 
 @pytest.fixture
