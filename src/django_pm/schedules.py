@@ -40,10 +40,10 @@ def queues(app: Celery, *, quorum: bool = True) -> list[Queue]:
     """Our queues, replicated ones (quorum queues) where the broker is RabbitMQ, each with an exchange of its own.
 
     Without one, a queue is bound as the app's own is, and would get whatever is published to that exchange by name. It
-    is a topic, as Celery wants those of quorum queues to be.
+    is a direct one: a topic would be bound to by every worker that starts, whether it is there yet or not.
     """
     arguments = {"x-queue-type": "quorum"} if quorum and _is_rabbitmq(app) else None
-    exchanges = {name: Exchange(name, type="topic") for name in QUEUES}
+    exchanges = {name: Exchange(name, type="direct") for name in QUEUES}
     return [Queue(name, exchange, name, queue_arguments=arguments) for name, exchange in exchanges.items()]
 
 

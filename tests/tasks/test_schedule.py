@@ -120,7 +120,7 @@ class TestConfigure:
         """Each has an exchange of its own: bound to the app's default one, all would get all of the host's tasks."""
         app = app_with(task_default_exchange_type=kind)
         bound = {queue.name: (queue.exchange.name, queue.exchange.type) for queue in app.amqp.queues.values()}
-        assert bound == {"celery": ("celery", kind), **{name: (name, "topic") for name in jobs.QUEUES}}
+        assert bound == {"celery": ("celery", kind), **{name: (name, "direct") for name in jobs.QUEUES}}
         assert {queue.routing_key for queue in app.amqp.queues.values()} == bound.keys()
 
     @pytest.mark.parametrize("quorum", [True, False])
