@@ -56,6 +56,9 @@ LONGEST_LINE = 998
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
 
+TOO_LARGE = 552
+"""What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
+
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
 
@@ -189,7 +192,10 @@ class Batch:
             return self._later(mail, _said(error))
         try:
             sent = self._connection.send_messages([message])
-        except smtplib.SMTPSenderRefused as error:  # it is the site that is refused: no attempt of this message
+        except smtplib.SMTPSenderRefused as error:
+            if error.smtp_code == TOO_LARGE:
+                return self._end(mail, MailState.FAILED, _reply(error)[1])
+            # It is the site that is refused: no attempt of this message.
             self._rows([mail]).update(attempts=mail.attempts - 1)
             raise ServerAway(_reply(error)[1]) from error
         except Exception as error:  # backends other than Django's own raise what they like
@@ -209,7 +215,7 @@ class Batch:
             connection = _connection()
             try:
                 connection.open()
-            except (OSError, smtplib.SMTPException) as error:
+            except Exception as error:  # here too backends raise what they like
                 self._connection = connection
                 self._disconnect()
                 raise ServerAway(_said(error)) from error
@@ -219,7 +225,7 @@ class Batch:
         if self._connection is not None:
             try:
                 self._connection.close()
-            except (OSError, smtplib.SMTPException):
+            except Exception:
                 logger.debug("The mail server was gone already.", exc_info=True)
             self._connection = None
 

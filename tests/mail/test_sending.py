@@ -104,6 +104,15 @@ class TestServerAway:
         due_again()
         assert send_queue() == {MailState.SENT: 2}
 
+    def test_what_is_too_large_for_it_is_in_nobodys_way(self, sink):
+        """A server that hears a message's size before the message refuses it by refusing the sender."""
+        sink.takes_at_most = 20_000
+        reminders("a@example.org", "b@example.org")
+        Task.objects.filter(assignee__email="a@example.org").update(description="😀" * 2_000)
+        assert send_queue() == {MailState.FAILED: 1, MailState.SENT: 1}
+        assert states() == {"a@example.org": MailState.FAILED, "b@example.org": MailState.SENT}
+        assert Mail.objects.get(state=MailState.FAILED).reason.startswith("552")
+
     def test_nothing_is_lost_or_counted(self, sink, settings):
         reminders("a@example.org", "b@example.org")
         send_to(settings, 9)
@@ -416,6 +425,24 @@ class TestCrashes:
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a backend might"
 
+    @pytest.mark.parametrize("fails", ["open", "close"])
+    def test_backends_that_raise_what_they_like_around_the_messages(self, sink, monkeypatch, fails):
+        reminders("a@example.org", "b@example.org")
+        backend = type(mailing._connection())
+
+        close = backend.close
+
+        def fail(self):
+            close(self)
+            raise LookupError("as a backend might")
+
+        monkeypatch.setattr(backend, fails, fail)
+        expected = MailState.WAITING if fails == "open" else MailState.SENT
+        assert send_queue() == {expected: 2}
+        assert set(Mail.objects.values_list("state", flat=True)) == {expected}
+        if fails == "open":
+            assert set(Mail.objects.values_list("reason", "attempts")) == {("LookupError: as a backend might", 0)}
+
     def test_a_claim_that_ran_out_is_not_marked_by_whoever_had_it(self, sink):
         """Somebody slow, whose claim is another's by now, does not undo what that one has noted."""
         reminders("a@example.org")
@@ -439,17 +466,17 @@ class TestCrashes:
         assert sink.to() == ["a@example.org", "b@example.org"]
 
     def test_what_the_server_has_taken_is_noted_before_it_is_asked_again(self, sink, monkeypatch):
-        verdicts = mailing._verdicts
+        verdicts, found = mailing._verdicts, []
 
         def look(mails, now):
-            if len(mails) == 1:
-                assert states() == {"a@example.org": MailState.SENT, "b@example.org": MailState.CLAIMED}
+            found.append(states())
             return verdicts(mails, now)
 
         reminders("a@example.org", "b@example.org")
         monkeypatch.setattr(mailing, "_verdicts", look)
         monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
         assert send_queue() == {MailState.SENT: 2}
+        assert found[1] == {"a@example.org": MailState.SENT, "b@example.org": MailState.CLAIMED}
 
     def test_no_message_is_begun_when_the_time_is_over(self, sink, monkeypatch):
         monkeypatch.setattr(mailing, "SENDING_FOR", dt.timedelta(seconds=-1))
