@@ -1,4 +1,4 @@
-"""Sending what is queued in ``models/mail.py``: claim, ask whether it is still to be sent, render, send, mark.
+"""Sending what is queued in ``models/mail.py``: claim, ask whether it is still to be sent, begin, write, send, mark.
 
 One message for each recipient, one connection for each batch. A claim is committed before anything is sent, and the
 beginning and the end of each message as they come: whoever is killed leaves at most one message that the server may
@@ -13,7 +13,7 @@ import random
 import smtplib
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from email.utils import parseaddr
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.db import connections, router, transaction
+from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -45,6 +45,9 @@ CLAIMED_FOR = dt.timedelta(minutes=3)
 SENDING_FOR = dt.timedelta(minutes=2)
 """After so long no further message of a batch is begun, so that no claim runs out under who holds it."""
 
+FRESH_FOR = dt.timedelta(seconds=5)
+"""After so long it is asked again whether the rest of a batch is still to be sent."""
+
 BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
 LONGEST_LINE = 998
@@ -52,6 +55,9 @@ LONGEST_LINE = 998
 
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
+
+TOO_LARGE = 552
+"""What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
 
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
@@ -122,6 +128,8 @@ class Batch:
         self._now = now
         self._until = timezone.now() + SENDING_FOR
         self._connection: Any = None
+        self._verdicts: dict[Any, Letter | str | Exception] = {}
+        self._asked_at: dt.datetime | None = None
         self._taken: tuple[Mail, dt.datetime] | None = None
         """What the server took last, and when, until that is noted."""
         self.is_cut_short = False
@@ -138,45 +146,56 @@ class Batch:
 
     def send(self) -> Counter[str]:
         ended: Counter[str] = Counter()
-        # All are written before any is sent, so that nothing keeps us from noting what has become of the one before.
-        written = list(self._write(ended))
-        for number, (mail, message) in enumerate(written):
-            rest = [mail for mail, _message in written[number:]]
+        preferences = NotificationPreferences.objects.in_bulk([mail.recipient_id for mail in self._mails])
+        for number, mail in enumerate(self._mails):
+            rest = self._mails[number:]
             if timezone.now() > self._until:
                 ended[MailState.WAITING] += self._put_back(rest, dt.timedelta(0), "")
                 break
+            verdict = self._verdict(rest)
+            if not isinstance(verdict, Letter):
+                ended[self._leave_out(mail, verdict)] += 1
+                continue
             try:
-                ended[self._send(mail, message)] += 1
+                ended[self._send(mail, verdict, preferences.get(mail.recipient_id))] += 1
             except ServerAway as error:
                 ended[MailState.WAITING] += self._put_back(rest, SERVER_AWAY, str(error))
                 break
         return ended
 
-    def _write(self, ended: Counter[str]) -> Iterator[tuple[Mail, EmailMultiAlternatives]]:
-        """The messages, without those that are not to be sent, or cannot be written."""
-        verdicts = _verdicts(self._mails, self._now or timezone.now())
-        preferences = NotificationPreferences.objects.in_bulk([mail.recipient_id for mail in self._mails])
-        for mail in self._mails:
-            verdict = verdicts[mail.pk]
-            if isinstance(verdict, str):
-                ended[self._end(mail, MailState.SKIPPED, verdict)] += 1
-                continue
-            try:
-                yield mail, compose(mail, verdict, preferences.get(mail.recipient_id))
-            except ValidationError as error:
-                ended[self._end(mail, MailState.FAILED, " ".join(error.messages))] += 1
-            except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
-                logger.exception("A message cannot be written.")
-                mail.attempts += 1
-                ended[self._later(mail, f"{type(error).__name__}: {error}")] += 1
+    def _verdict(self, rest: list[Mail]) -> Letter | str | Exception:
+        """That on the first of these, not asked for long ago; it is asked for on all of them at once."""
+        if self._asked_at is None or timezone.now() - self._asked_at > FRESH_FOR:
+            self._note_taken()  # asking takes a while, and may kill us
+            self._asked_at = timezone.now()
+            self._verdicts = _verdicts_apart(rest, self._now or self._asked_at)
+        return self._verdicts[rest[0].pk]
 
-    def _send(self, mail: Mail, message: EmailMultiAlternatives) -> MailState:
+    def _leave_out(self, mail: Mail, verdict: str | Exception) -> MailState:
+        """Note why one is not sent: for good, or for now, where nobody can say."""
+        self._note_taken()
+        if isinstance(verdict, str):
+            return self._end(mail, MailState.SKIPPED, verdict)
+        mail.attempts += 1
+        return self._later(mail, _said(verdict))
+
+    def _send(self, mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> MailState:
         self._connect()
-        if not self._begin(mail):
+        if not self._begin(mail):  # before it is written, for writing it may kill us as well as sending it
             return MailState.CLAIMED  # somebody else's by now
         try:
+            message = compose(mail, letter, preferences)
+        except ValidationError as error:
+            return self._end(mail, MailState.FAILED, " ".join(error.messages))
+        except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
+            logger.exception("A message cannot be written.")
+            return self._later(mail, _said(error))
+        try:
             sent = self._connection.send_messages([message])
-        except smtplib.SMTPSenderRefused as error:  # it is the site that is refused: no attempt of this message
+        except smtplib.SMTPSenderRefused as error:
+            if error.smtp_code == TOO_LARGE:
+                return self._end(mail, MailState.FAILED, _reply(error)[1])
+            # It is the site that is refused: no attempt of this message.
             self._rows([mail]).update(attempts=mail.attempts - 1)
             raise ServerAway(_reply(error)[1]) from error
         except Exception as error:  # backends other than Django's own raise what they like
@@ -196,17 +215,17 @@ class Batch:
             connection = _connection()
             try:
                 connection.open()
-            except (OSError, smtplib.SMTPException) as error:
+            except Exception as error:  # here too backends raise what they like
                 self._connection = connection
                 self._disconnect()
-                raise ServerAway(f"{type(error).__name__}: {error}") from error
+                raise ServerAway(_said(error)) from error
             self._connection = connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             try:
                 self._connection.close()
-            except (OSError, smtplib.SMTPException):
+            except Exception:
                 logger.debug("The mail server was gone already.", exc_info=True)
             self._connection = None
 
@@ -216,7 +235,7 @@ class Batch:
         return claimed.filter(pk__in=[mail.pk for mail in mails], due_at=self._mails[0].due_at)
 
     def _begin(self, mail: Mail) -> bool:
-        """Note that it may be with the server from now on, and count the attempt; whether it is still ours.
+        """Count the attempt, and note that it may be with the server from now on; whether it is still ours.
 
         What has become of the one before is noted by the same statement: one commit for each message.
         """
@@ -316,6 +335,20 @@ def _zone(preferences: NotificationPreferences | None) -> str:
     return chosen if local_days.find_zone(chosen) else settings.TIME_ZONE
 
 
+def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str | Exception]:
+    """``_verdicts``; for those on which there is none, what went wrong, so that they are in nobody's way."""
+    try:
+        return {**_verdicts(mails, now)}
+    except (InterfaceError, OperationalError):
+        raise  # the database is away, which no message can help
+    except Exception as error:  # a policy of the host's, for instance
+        if len(mails) == 1:
+            logger.exception("Nobody can say whether a message is still to be sent.")
+            return {mails[0].pk: error}
+        middle = len(mails) // 2
+        return _verdicts_apart(mails[:middle], now) | _verdicts_apart(mails[middle:], now)
+
+
 def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
     """What each message says, or why it is not to be sent any more, asked for all at once."""
     found: dict[Any, Letter | str] = {}
@@ -354,5 +387,9 @@ def _reply(error: Exception) -> tuple[int, str]:
     elif isinstance(error, smtplib.SMTPResponseException):
         code, words = error.smtp_code, error.smtp_error
     else:
-        return 0, f"{type(error).__name__}: {error}"
+        return 0, _said(error)
     return code, f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

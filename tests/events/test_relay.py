@@ -263,3 +263,16 @@ class TestTime:
             == len(second.heard)
             == Event.objects.filter(project_id__in=[p.pk for p in projects]).count()
         )
+
+
+def test_no_project_is_left_out_each_time_that_the_time_is_over(owner: Any, subscribed: Callable[..., Ear]) -> None:
+    """All three always have something new, and the time is for two."""
+    projects = [factories.make_project(owner) for _ in range(3)]
+    ear = subscribed()
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        ear.take_time = lambda: clock.shift(10)
+        for _turn in range(50):
+            for project in projects:
+                factories.make_task(project)
+            relay_events(for_at_most=dt.timedelta(seconds=20))
+    assert {project_id for project_id, _seq in ear.heard} == {project.pk for project in projects}

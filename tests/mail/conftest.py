@@ -25,6 +25,8 @@ class Sink:
     held: tuple | None = None
     hangs_up_on: str = ""
     refuses_sender: bool = False
+    takes_at_most: int = 0
+    """How large a message it takes, in bytes, if it minds."""
     pace: Callable[[], float | None] | None = None
     """For how many seconds it thinks about each message, if it does."""
     raw: list = field(default_factory=list)
@@ -32,6 +34,9 @@ class Sink:
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.refuses_sender:
             return "550 not from here"
+        size = next((int(option[5:]) for option in options if option.startswith("SIZE=")), 0)
+        if self.takes_at_most and size > self.takes_at_most:
+            return "552 message size exceeds fixed maximum message size"
         envelope.mail_from = address
         return "250 OK"
 

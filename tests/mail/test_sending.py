@@ -8,7 +8,7 @@ import threading
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from django_pm import mail as mailing
@@ -104,6 +104,15 @@ class TestServerAway:
         due_again()
         assert send_queue() == {MailState.SENT: 2}
 
+    def test_what_is_too_large_for_it_is_in_nobodys_way(self, sink):
+        """A server that hears a message's size before the message refuses it by refusing the sender."""
+        sink.takes_at_most = 20_000
+        reminders("a@example.org", "b@example.org")
+        Task.objects.filter(assignee__email="a@example.org").update(description="😀" * 2_000)
+        assert send_queue() == {MailState.FAILED: 1, MailState.SENT: 1}
+        assert states() == {"a@example.org": MailState.FAILED, "b@example.org": MailState.SENT}
+        assert Mail.objects.get(state=MailState.FAILED).reason.startswith("552")
+
     def test_nothing_is_lost_or_counted(self, sink, settings):
         reminders("a@example.org", "b@example.org")
         send_to(settings, 9)
@@ -173,6 +182,32 @@ class TestBadInput:
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert "ZeroDivisionError" in Mail.objects.get(state=MailState.WAITING).reason
         monkeypatch.undo()
+
+    def test_one_of_which_nobody_can_say_whether_it_is_still_to_be_sent(self, sink, monkeypatch, caplog):
+        """A policy of the host's may fail over one user, the page of a report over what is in it."""
+        still_due = mailing.reminders.still_due
+
+        def broken(mails, now):
+            if any(mail.recipient.email == "b@example.org" for mail in mails):
+                raise ZeroDivisionError("as a policy might")
+            return still_due(mails, now)
+
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        monkeypatch.setattr(mailing.reminders, "still_due", broken)
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 2}
+        mail = Mail.objects.get(state=MailState.WAITING)
+        assert (mail.reason, mail.attempts) == ("ZeroDivisionError: as a policy might", 1)
+        assert "Nobody can say" in caplog.text
+
+    def test_a_database_that_is_away_is_the_fault_of_no_message(self, sink, monkeypatch):
+        def away(mails, now):
+            raise OperationalError("server closed the connection unexpectedly")
+
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(mailing.reminders, "still_due", away)
+        with pytest.raises(OperationalError):
+            send_queue()
+        assert set(Mail.objects.values_list("state", "attempts")) == {(MailState.CLAIMED, 0)}
 
     def test_a_zone_or_language_that_there_is_not(self, sink):
         reminders("a@example.org")
@@ -277,7 +312,7 @@ class TestCrashes:
 
     def test_after_the_server_has_taken_the_last_of_a_batch(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: self.die())
+        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: batch._taken and self.die())
         with pytest.raises(SystemExit):
             send_queue()
         monkeypatch.undo()
@@ -328,17 +363,18 @@ class TestCrashes:
         assert len(sink.messages) == 1
         assert not Mail.objects.get().repeated
 
-    def test_one_that_breaks_whoever_sends_it_is_given_up(self, sink, settings, monkeypatch):
+    @pytest.mark.parametrize("breaks", ["writing", "sending"])
+    def test_one_that_breaks_whoever_sends_it_is_given_up(self, sink, settings, monkeypatch, breaks):
         settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
         reminders("a@example.org", "b@example.org")
         now = timezone.now()
 
-        def die(self, messages):
+        def die(*_arguments):
             raise SystemExit
 
-        backend = type(mailing._connection())
+        what = (mailing, "compose") if breaks == "writing" else (type(mailing._connection()), "send_messages")
         for turn in range(3):
-            monkeypatch.setattr(backend, "send_messages", die)
+            monkeypatch.setattr(*what, die)
             with pytest.raises(SystemExit):
                 send_queue(now=now + turn * mailing.CLAIMED_FOR)
             monkeypatch.undo()
@@ -389,6 +425,24 @@ class TestCrashes:
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a backend might"
 
+    @pytest.mark.parametrize("fails", ["open", "close"])
+    def test_backends_that_raise_what_they_like_around_the_messages(self, sink, monkeypatch, fails):
+        reminders("a@example.org", "b@example.org")
+        backend = type(mailing._connection())
+
+        close = backend.close
+
+        def fail(self):
+            close(self)
+            raise LookupError("as a backend might")
+
+        monkeypatch.setattr(backend, fails, fail)
+        expected = MailState.WAITING if fails == "open" else MailState.SENT
+        assert send_queue() == {expected: 2}
+        assert set(Mail.objects.values_list("state", flat=True)) == {expected}
+        if fails == "open":
+            assert set(Mail.objects.values_list("reason", "attempts")) == {("LookupError: as a backend might", 0)}
+
     def test_a_claim_that_ran_out_is_not_marked_by_whoever_had_it(self, sink):
         """Somebody slow, whose claim is another's by now, does not undo what that one has noted."""
         reminders("a@example.org")
@@ -396,6 +450,33 @@ class TestCrashes:
         assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 1}
         slow._later(slow._mails[0], "451 Later")
         assert Mail.objects.get().state == MailState.SENT
+
+    def test_what_changes_while_a_batch_is_under_way(self, sink, monkeypatch):
+        """Whether a message is still to be sent is known of each as it was a few seconds ago."""
+        compose = mailing.compose
+
+        def complete_another(mail, *arguments):
+            Task.objects.filter(assignee__email="c@example.org").update(status="completed")
+            return compose(mail, *arguments)
+
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        monkeypatch.setattr(mailing, "compose", complete_another)
+        monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
+        assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
+        assert sink.to() == ["a@example.org", "b@example.org"]
+
+    def test_what_the_server_has_taken_is_noted_before_it_is_asked_again(self, sink, monkeypatch):
+        verdicts, found = mailing._verdicts, []
+
+        def look(mails, now):
+            found.append(states())
+            return verdicts(mails, now)
+
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(mailing, "_verdicts", look)
+        monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
+        assert send_queue() == {MailState.SENT: 2}
+        assert found[1] == {"a@example.org": MailState.SENT, "b@example.org": MailState.CLAIMED}
 
     def test_no_message_is_begun_when_the_time_is_over(self, sink, monkeypatch):
         monkeypatch.setattr(mailing, "SENDING_FOR", dt.timedelta(seconds=-1))

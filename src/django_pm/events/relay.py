@@ -88,11 +88,14 @@ def _begin(subscription: Subscription) -> None:
 
 
 def _behind(subscription: Subscription) -> list[Any]:
-    """The projects in which there is something to hand over."""
+    """The projects in which there is something to hand over, each time in another order.
+
+    Where the time is over before all have had a turn, the same ones would otherwise be left out every time.
+    """
     place = Cursor.objects.filter(subscriber=subscription.name, project_id=OuterRef("project_id")).values("seq")
     streams = ProjectStream.objects.using(database()).annotate(place=Subquery(place))
     streams = streams.filter(Q(place__lt=F("seq")) | Q(place__isnull=True, seq__gt=0))
-    return list(streams.order_by("project_id").values_list("project_id", flat=True))
+    return list(streams.order_by("?").values_list("project_id", flat=True))
 
 
 def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool]:
