@@ -23,7 +23,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
@@ -33,6 +33,7 @@ from django_pm.conf import app_settings
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import local_days, reminders, reports
+from django_pm.services.apart import apart
 from django_pm.services.report_pages import readable
 from django_pm.services.unsubscribing import unsubscribe_url
 
@@ -337,16 +338,18 @@ def _zone(preferences: NotificationPreferences | None) -> str:
 
 def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str | Exception]:
     """``_verdicts``; for those on which there is none, what went wrong, so that they are in nobody's way."""
-    try:
-        return {**_verdicts(mails, now)}
-    except (InterfaceError, OperationalError):
-        raise  # the database is away, which no message can help
-    except Exception as error:  # a policy of the host's, for instance
-        if len(mails) == 1:
-            logger.exception("Nobody can say whether a message is still to be sent.")
-            return {mails[0].pk: error}
-        middle = len(mails) // 2
-        return _verdicts_apart(mails[:middle], now) | _verdicts_apart(mails[middle:], now)
+
+    found: dict[Any, Letter | str | Exception] = {}
+
+    def ask(part: list[Mail]) -> None:
+        found.update(_verdicts(part, now))
+
+    def alone(mail: Mail, error: Exception) -> None:
+        logger.error("Nobody can say whether a message is still to be sent.", exc_info=error)
+        found[mail.pk] = error
+
+    list(apart(ask, mails, alone))
+    return found
 
 
 def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 from django.contrib.auth import get_user_model
 
+from django_pm import access
 from django_pm.mail import send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Role, Task
 from django_pm.services.reminders import queue_due
@@ -223,3 +224,22 @@ def test_viewers_and_members_are_not_reminded_of_what_nobody_has(people):
     make_task(project, due_date=NOW + HOUR)
     queue_due()
     assert queued() == ["owner"]
+
+
+def test_a_policy_that_fails_over_one_is_in_nobody_elses_way(monkeypatch, caplog):
+    tasks = [
+        make_task(make_project(owner := person(f"o{number}")), assignee=owner, due_date=NOW + HOUR)
+        for number in range(5)
+    ]
+    asked = access.visible_to_each
+
+    def fail(users):
+        if tasks[3].assignee_id in set(users := list(users)):
+            raise ValueError("broken")
+        return asked(users)
+
+    monkeypatch.setattr(access, "visible_to_each", fail)
+    assert queue_due() == 4
+    assert f"Nobody can say whom to remind of task {tasks[3].pk}." in caplog.text
+    monkeypatch.undo()
+    assert queue_due() == 1

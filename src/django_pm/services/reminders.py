@@ -7,6 +7,7 @@ message yet; the row of the message (``models/mail.py``) is what makes it one.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ from django.utils.functional import cached_property
 
 from django_pm import access, event_types
 from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Role, Status, Task
+from django_pm.services.apart import apart
+
+logger = logging.getLogger(__name__)
 
 AHEAD = dt.timedelta(hours=24)
 CHUNK = 1_000
@@ -68,27 +72,30 @@ def queue_due(now: dt.datetime | None = None) -> int:
 
     Asked again, or by two at once, it queues none twice. The number of statements grows with the thousands of tasks.
     """
-    queued = 0
-    for dues in _chunks(now or timezone.now()):
-        wanted = {(str(due.task_id), due.occurrence, user_id) for due, users in _each(dues) for user_id in users}
-        mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
-        there = mail.filter(object_id__in={str(due.task_id) for due in dues})
-        known = {(row.object_id, row.occurrence, row.recipient_id): row for row in there}
-        rows = [
-            Mail(kind=MailKind.REMINDER, object_id=key, occurrence=occurrence, recipient_id=user_id)
-            for key, occurrence, user_id in sorted(wanted - known.keys(), key=str)
-        ]
-        mail.bulk_create(rows, ignore_conflicts=True)
-        # What cancelled it has been undone since: reopened, given back, moved back.
-        cancelled = [row.pk for key, row in known.items() if key in wanted and row.state == MailState.SKIPPED]
-        revived = mail.filter(pk__in=cancelled, state=MailState.SKIPPED)
-        queued += len(rows) + revived.update(state=MailState.WAITING, due_at=timezone.now(), reason="")
-    return queued
+    chunks = _chunks(now or timezone.now())
+    return sum(number for dues in chunks for number in apart(_queue, dues, _left_out))
 
 
-def _each(dues: list[Due]) -> Iterator[tuple[Due, set[Any]]]:
+def _queue(dues: list[Due]) -> int:
     recipients = recipients_of(dues)
-    return ((due, recipients[due.task_id]) for due in dues)
+    wanted = {(str(due.task_id), due.occurrence, user_id) for due in dues for user_id in recipients[due.task_id]}
+    mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
+    there = mail.filter(object_id__in={str(due.task_id) for due in dues})
+    known = {(row.object_id, row.occurrence, row.recipient_id): row for row in there}
+    rows = [
+        Mail(kind=MailKind.REMINDER, object_id=key, occurrence=occurrence, recipient_id=user_id)
+        for key, occurrence, user_id in sorted(wanted - known.keys(), key=str)
+    ]
+    mail.bulk_create(rows, ignore_conflicts=True)
+    # What cancelled it has been undone since: reopened, given back, moved back.
+    cancelled = [row.pk for key, row in known.items() if key in wanted and row.state == MailState.SKIPPED]
+    revived = mail.filter(pk__in=cancelled, state=MailState.SKIPPED)
+    return len(rows) + int(revived.update(state=MailState.WAITING, due_at=timezone.now(), reason=""))
+
+
+def _left_out(due: Due, error: Exception) -> int:
+    logger.error("Nobody can say whom to remind of task %s.", due.task_id, exc_info=error)
+    return 0
 
 
 def _chunks(now: dt.datetime) -> Iterator[list[Due]]:

@@ -12,10 +12,11 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, router, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
@@ -24,6 +25,7 @@ from django_pm.conf import app_settings
 from django_pm.context import acting
 from django_pm.models import Mail, MailKind, Membership, NotificationPreferences, Project, Report, Role
 from django_pm.services import local_days
+from django_pm.services.apart import apart
 from django_pm.services.summaries import Place, summarise
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
     made = 0
     with acting(origin=ORIGIN):
         for chunk in _chunks(at):
-            made += len(_make_apart(chunk, at))
+            made += sum(len(reports) for reports in apart(partial(make, now=at), chunk, _left_out))
             if timezone.now() - began >= for_at_most:
                 break
     return made
@@ -141,18 +143,9 @@ def _hour() -> int:
     return app_settings.REPORT_HOUR
 
 
-def _make_apart(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
-    """Make these together; where that fails, apart, so that one project is in the way of no other."""
-    try:
-        return make(wanted, now)
-    except OperationalError:  # the database itself; it would fail for each of them
-        raise
-    except Exception:
-        if len(wanted) == 1:
-            logger.exception("No report of project %s could be made.", wanted[0].place.project_id)
-            return []
-        middle = len(wanted) // 2
-        return _make_apart(wanted[:middle], now) + _make_apart(wanted[middle:], now)
+def _left_out(wanted: Wanted, error: Exception) -> list[Report]:
+    logger.error("No report of project %s could be made.", wanted.place.project_id, exc_info=error)
+    return []
 
 
 def make(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
