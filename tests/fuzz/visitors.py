@@ -58,6 +58,7 @@ class Content:
     tasks: list[int] = field(default_factory=list)
     comments: list[int] = field(default_factory=list)
     members: list[tuple[int, int]] = field(default_factory=list)
+    reports: list[tuple[int, str]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     users: list[int] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Content:
             for row in reader.get(f"/projects/{project}/members/")["results"]
         ]
         self.members = [(project, row["id"]) for project, row in members]
+        self.reports = [(mine, reader.post(f"/projects/{mine}/reports/", {})["date"])]
         self.users = sorted({row["user"] for _project, row in members})
         pages = [reader.get("/tasks/", page_size=2, ordering=name) for name in ("-created_at", "due_date", "priority")]
         self.cursors = re.findall(r"cursor=([\w%-]+)", " ".join(page["next"] or "" for page in pages))
@@ -94,6 +96,9 @@ class Content:
         if template == "/projects/{project_id}/members/{id}/":
             project, member = chance.choice(self.members)
             return {"project_id": project, "id": member}
+        if template == "/projects/{project_id}/reports/{date}/":
+            project, date = chance.choice(self.reports)
+            return {"project_id": project, "date": date}
         kind, name = re.fullmatch(r"/(\w+)/\{(\w+)\}/.*", template).groups()
         return {name: chance.choice(getattr(self, kind))}
 
