@@ -101,7 +101,7 @@ def due_projects(now: dt.datetime) -> QuerySet[Any]:
         return Case(*cases, output_field=output_field)
 
     reports = Report.objects.filter(project=OuterRef("pk"))
-    # A constant would not do in their place: SQLite compares a date with its text.
+    # In the statement, since each zone has a date of its own.
     annotated = Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
     due = annotated.filter(~Exists(reports.filter(date=OuterRef("latest"))), created_at__lt=F("since"))
     earlier = reports.filter(date__lt=OuterRef("latest")).order_by("-date")

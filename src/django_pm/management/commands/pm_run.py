@@ -19,7 +19,10 @@ TURN = dt.timedelta(seconds=15)
 
 
 class Command(BaseCommand):
-    help = "Relay events, send reminders and mail, prune: each when it is time, until interrupted. Any number may run."
+    help = (
+        "Relay events, send reminders, reports and mail, prune: each when it is time, until interrupted. "
+        "Any number may run."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="do everything once, and end")
