@@ -104,6 +104,10 @@ WRONG = [
         {"DJANGO_PM": {"THROTTLE_CACHE": "shared"}}, ["E010"], ["'shared'", "CACHES has default"], id="no such cache"
     ),
     pytest.param(
+        *({"DJANGO_PM": {"RESPONSE_CACHE": "shared"}}, ["E011"], ["'shared'", "CACHES has default"]),
+        id="no such cache of lists",
+    ),
+    pytest.param(
         {"DATABASES": sqlite()}, ["W001"], ["'default'", '"transaction_mode": "IMMEDIATE"'], id="SQLite as is"
     ),
     pytest.param({"DATABASES": sqlite(transaction_mode="DEFERRED")}, ["W001"], ["'default'"], id="SQLite deferred"),
@@ -120,6 +124,12 @@ def layer(hosts):
     config = {} if hosts is None else {"hosts": hosts}
     return {
         "CHANNEL_LAYERS": {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": config}}
+    }
+
+
+def django_redis(**options):
+    return {
+        "CACHES": {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://h", "OPTIONS": options}}
     }
 
 
@@ -141,6 +151,14 @@ UNREADY = [
         {**READY, **layer([{"address": "redis://h", "socket_timeout": 15, "socket_keepalive": False}])},
         *([], []),
         id="a Redis as told",
+    ),
+    pytest.param({**READY, **django_redis()}, ["W005"], ["'default'", "SOCKET_TIMEOUT"], id="waiting for ever"),
+    pytest.param({**READY, **django_redis(SOCKET_TIMEOUT=0.2)}, ["W005"], ["SOCKET_CONNECT"], id="one of two"),
+    pytest.param(
+        {**READY, **django_redis(SOCKET_TIMEOUT=5, SOCKET_CONNECT_TIMEOUT=0.2)}, ["W005"], ["0.25"], id="long"
+    ),
+    pytest.param(
+        {**READY, **django_redis(SOCKET_TIMEOUT=0.25, SOCKET_CONNECT_TIMEOUT=0.2)}, [], [], id="waiting for a moment"
     ),
     pytest.param(
         {**READY, "CHANNEL_LAYERS": {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}},

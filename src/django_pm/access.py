@@ -93,21 +93,45 @@ def policy() -> Policy:
     return chosen
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What one user sees, as the policy and the credentials have said when they were asked.
+
+    Several statements that have to agree with each other are narrowed by the same one: a policy that is asked anew may
+    answer otherwise.
+    """
+
+    projects: QuerySet[Project]
+    granted: frozenset[Any] | None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is every project that there is, and every one to come."""
+        return self.granted is None and _is_unrestricted(self.projects)
+
+    def narrow(self, rows: Q_) -> Q_:
+        """``rows`` (of any model that lives in a project) narrowed to these projects."""
+        model: type[ProjectObject] = rows.model
+        if self.granted is not None:
+            rows = rows.filter(**{f"{model.project_lookup}__in": self.granted})
+        if _is_unrestricted(self.projects):
+            return rows
+        return rows.filter(**{f"{model.project_lookup}__in": self.projects.values("pk")})
+
+
+def sight_of(user: Any) -> Sight:
+    """What ``user`` sees now."""
+    return Sight(policy().visible_projects(user), grant_of(user).project_ids)
+
+
 def visible(user: Any, rows: Q_) -> Q_:
     """``rows`` (of any model that lives in a project) narrowed to the projects that ``user`` may see."""
-    model: type[ProjectObject] = rows.model
-    granted = grant_of(user).project_ids
-    if granted is not None:
-        rows = rows.filter(**{f"{model.project_lookup}__in": granted})
-    projects = policy().visible_projects(user)
-    if _is_unrestricted(projects):
-        return rows
-    return rows.filter(**{f"{model.project_lookup}__in": projects.values("pk")})
+    return sight_of(user).narrow(rows)
 
 
 def sees_all(user: Any) -> bool:
     """Whether ``user`` sees every project that there is, and every one to come."""
-    return grant_of(user).project_ids is None and _is_unrestricted(policy().visible_projects(user))
+    return sight_of(user).is_everything
 
 
 def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:

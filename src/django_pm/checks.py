@@ -33,6 +33,10 @@ Messages = list[checks.CheckMessage]
 REDIS_OPTIONS = ("socket_keepalive", "socket_timeout")
 """Options of redis-py that decide what becomes of a server process when its Redis goes away."""
 
+CACHE_TIMEOUTS = ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
+LONGEST_CACHE_CALL = 0.25
+"""Seconds: the options of django-redis for a cache that is to cost speed only, and their bound."""
+
 UNSHARED_CACHES = {"LocMemCache", "DummyCache", "FileBasedCache", "DatabaseCache"}
 """Backends of Django in which one process does not see, or not atomically, what another counts."""
 
@@ -160,6 +164,41 @@ def check_throttle_in_production(app_configs: Any, **kwargs: Any) -> Messages:
                 id="django_pm.W003",
             )
         )
+    return problems
+
+
+@checks.register("django_pm")
+def check_response_cache(app_configs: Any, **kwargs: Any) -> Messages:
+    """The cache of lists is one of the site's."""
+    alias = app_settings.RESPONSE_CACHE
+    if not alias or alias in settings.CACHES:
+        return []
+    return [
+        checks.Error(
+            f"DJANGO_PM['RESPONSE_CACHE'] names {alias!r}, which is not in CACHES.",
+            hint=f"CACHES has {', '.join(settings.CACHES)}; an empty string keeps no lists.",
+            id="django_pm.E011",
+        )
+    ]
+
+
+@checks.register("django_pm", deploy=True)
+def check_cache_timeouts(app_configs: Any, **kwargs: Any) -> Messages:
+    """A Redis that hangs is waited for: until the timeout, or for ever."""
+    problems: Messages = []
+    for alias in sorted({app_settings.RESPONSE_CACHE, app_settings.THROTTLE_CACHE} & settings.CACHES.keys()):
+        cache = settings.CACHES[alias]
+        options = cache.get("OPTIONS", {})
+        timeouts = [options.get(name) for name in CACHE_TIMEOUTS]
+        is_bounded = all(isinstance(value, int | float) and value <= LONGEST_CACHE_CALL for value in timeouts)
+        if cache.get("BACKEND", "").startswith("django_redis.") and not is_bounded:
+            problems.append(
+                checks.Warning(
+                    f"The cache {alias!r} does not set {' and '.join(CACHE_TIMEOUTS)} to {LONGEST_CACHE_CALL} or less.",
+                    hint="Set both in its OPTIONS (seconds), so that a Redis that hangs costs little. docs/caching.md.",
+                    id="django_pm.W005",
+                )
+            )
     return problems
 
 

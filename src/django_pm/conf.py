@@ -103,6 +103,10 @@ class AppSettings:
         "default",
         "The cache of `CACHES` that counts requests. Processes that are to count together must share it.",
     )
+    RESPONSE_CACHE = Setting(
+        "default",
+        "The cache of `CACHES` in which lists are kept for all processes; empty to keep none, here or there.",
+    )
     SOCKETS_PER_USER = Setting(
         20,
         "How many WebSockets one user may have open in one server process.",

@@ -14,6 +14,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
@@ -21,7 +22,6 @@ from rest_framework.exceptions import APIException, NotFound, PermissionDenied, 
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -29,13 +29,14 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from django_pm import access, context
-from django_pm.api import idempotency
+from django_pm.api import idempotency, lists
 from django_pm.api.authentication import SCHEME, ApiTokenAuthentication, bearer_of
 from django_pm.api.conditional import entity_tag, is_conditional, is_unchanged, require_seen
 from django_pm.api.fields import parse_key
 from django_pm.api.openapi import ApiSchema
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.parsers import StrictJSONParser
+from django_pm.api.renderers import FastJSONRenderer
 from django_pm.api.throttling import RequestThrottle
 from django_pm.conf import app_settings
 from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
@@ -73,7 +74,7 @@ class BaseAPIView(APIView):
     People sign in as the host has it, scripts with a token of ours as well; the host's throttles count beside ours.
     """
 
-    renderer_classes = [JSONRenderer]
+    renderer_classes = [FastJSONRenderer]
     parser_classes = [StrictJSONParser]
     permission_classes = [IsAuthenticated]
     metadata_class = PlainMetadata
@@ -146,6 +147,18 @@ class ObjectViewSet(BaseAPIView, GenericViewSet):
     ordering_fields: dict[str, str] = {}
     default_ordering = ""
 
+    is_cached = False
+    """Whether lists may be kept (``cache/``). Not inherited: a subclass may show what no event tells of."""
+
+    cache_version = 1
+    """To be raised by a host whose subclass represents the same rows otherwise than before."""
+
+    relative_parameters: frozenset[str] = frozenset()
+    """Query parameters whose meaning changes as time goes by."""
+
+    sight: access.Sight | None = None
+    """What the user sees, while several statements have to agree about it."""
+
     # What a subclass says
 
     def rows(self) -> QuerySet[Any]:
@@ -202,9 +215,8 @@ class ObjectViewSet(BaseAPIView, GenericViewSet):
 
     # The verbs
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return lists.answer(self)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         answer = self.represented(self.get_object())
@@ -296,7 +308,12 @@ class ProjectObjectViewSet(ObjectViewSet):
     default_ordering = "-created_at"
 
     def narrowed(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return access.visible(self.request.user, rows)
+        sight = self.sight or access.sight_of(self.request.user)
+        return sight.narrow(rows)
+
+    def only_project(self) -> Any:
+        """The key of the one project that a list can show; None if it may be any that the user sees."""
+        return None
 
     def require(self, verb: access.Verb, obj: ProjectObject) -> None:
         access.require(self.request.user, verb, obj)

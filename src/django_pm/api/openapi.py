@@ -62,6 +62,10 @@ ETAG = {
     "schema": {"type": "string"},
     "description": "Names this state of the object, for `If-Match` and `If-None-Match`.",
 }
+ETAG_OF_LIST = {
+    "schema": {"type": "string"},
+    "description": "Names this answer, for `If-None-Match`; absent where the answer is made anew each time.",
+}
 RETRY_AFTER = {"schema": {"type": "integer", "minimum": 0}, "description": "Seconds to wait."}
 IF_MATCH = OpenApiParameter(
     "If-Match",
@@ -95,7 +99,12 @@ class ApiSchema(AutoSchema):
     """The operations of django-pm: each tells the headers it takes and gives, and every status it answers with."""
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
-        return PARAMETERS.get(self.action, [])
+        return [IF_NONE_MATCH] if self.is_kept_list else PARAMETERS.get(self.action, [])
+
+    @property
+    def is_kept_list(self) -> bool:
+        """Whether it is a list that has a tag."""
+        return self.action == "list" and getattr(self.view, "is_cached", False)
 
     def _resolve_path_parameters(self, variables: list[str]) -> list[dict[str, Any]]:
         """The keys in the path with the type that they have in a body: one may be put into the other as it is."""
@@ -126,7 +135,9 @@ class ApiSchema(AutoSchema):
         if self.action == "create":
             replayed = {"schema": {"const": "true"}, "description": "An earlier request with this key made it."}
             responses["201"]["headers"][REPLAYED] = replayed
-        if self.action == "retrieve":
+        if self.is_kept_list:
+            responses["200"]["headers"] = {"ETag": ETAG_OF_LIST}
+        if self.action == "retrieve" or self.is_kept_list:
             responses["304"] = {"description": "Unchanged.", "headers": {"ETag": ETAG}}
         for code in sorted(self.refusals()):
             responses.setdefault(str(code), self._refusal(code))

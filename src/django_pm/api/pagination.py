@@ -75,6 +75,9 @@ class KeysetPagination(BasePagination):
     The view names ``ordering_fields`` (public name → model field) and ``default_ordering``.
     """
 
+    columns: tuple[str, ...] | None = None
+    """What to read of each row; None for instances. Behind it, a row has its place: ordering value and key."""
+
     def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
         wrong: dict[str, list[str]] = {}
         self.request = request
@@ -96,10 +99,14 @@ class KeysetPagination(BasePagination):
         return self.page
 
     def get_paginated_response(self, data: Any) -> Response:
+        return Response(self.envelope(data))
+
+    def envelope(self, data: Any) -> dict[str, Any]:
+        """The page with ``data`` as its rows."""
         body = {"next": self._link(forward=True), "previous": self._link(forward=False), "results": data}
         if self.count is not None:
             body["count"] = self.count
-        return Response(body)
+        return body
 
     # What the client asked for
 
@@ -166,8 +173,7 @@ class KeysetPagination(BasePagination):
         if not (self.has_next if forward else self.has_previous):
             return None
         if self.page:
-            row = self.page[-1 if forward else 0]
-            position = Position(_value(row, self.ordering.field.attname), _value(row, "pk"))
+            position = self._place(self.page[-1 if forward else 0])
         elif self.position is not None:
             position = self.position._replace(inclusive=not self.position.inclusive)
         else:
@@ -181,7 +187,14 @@ class KeysetPagination(BasePagination):
     def _pk_field(self) -> models.Field[Any, Any]:
         return self.ordering.field.model._meta.pk
 
+    def _place(self, row: Any) -> Position:
+        if self.columns is not None:
+            return Position(*row[-2:])
+        return Position(getattr(row, self.ordering.field.attname), row.pk)
+
     def _read(self, queryset: QuerySet[Any], position: Position | None, forward: bool) -> list[Any]:
+        if self.columns is not None:
+            queryset = queryset.values_list(*self.columns, self.ordering.field.attname, "pk")
         wanted = self.page_size + 1
         rows: list[Any] = []
         for stretch in self._stretches(queryset, position, forward):
@@ -285,10 +298,6 @@ def whole_number(name: str, request: Request, wrong: dict[str, list[str]]) -> in
         return None
     digits = text.lstrip("0")
     return int(digits or "0") if len(digits) <= NUMBER_MAX_DIGITS else 10**NUMBER_MAX_DIGITS
-
-
-def _value(row: Any, name: str) -> Any:
-    return row[name] if isinstance(row, dict) else getattr(row, name)
 
 
 def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ A cache that is gone lets requests pass: a limit protects the site, and is no re
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, cast
 
@@ -19,9 +18,8 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
+from django_pm.cache.breaker import breaker_of
 from django_pm.conf import app_settings
-
-logger = logging.getLogger(__name__)
 
 
 class RequestThrottle(BaseThrottle):
@@ -34,11 +32,7 @@ class RequestThrottle(BaseThrottle):
             return True
         self.limit, self.seconds = parse_rate(rate)
         who = f"user:{request.user.pk}" if signed_in else f"address:{self.get_ident(request)}"
-        try:
-            return self._count(f"django_pm:throttle:{who}")
-        except Exception:  # whatever the cache's client raises when its server is away
-            logger.warning("The cache does not count requests; they pass unlimited.", exc_info=True)
-            return True
+        return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: self._count(f"django_pm:throttle:{who}"), True)
 
     def wait(self) -> float | None:
         """Seconds until one more request fits."""

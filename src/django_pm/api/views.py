@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from django_pm.api.base import ProjectObjectViewSet
+from django_pm.api.fields import parse_key
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.models import Comment, Membership, Project, Task
@@ -28,6 +29,7 @@ class ProjectViewSet(ProjectObjectViewSet):
     filterset_class = ProjectFilterSet
     derived_fields = {"task_count": 0, "completed_task_count": 0}
     ordering_fields = {"created_at": "created_at", "updated_at": "updated_at", "name": "name"}
+    is_cached = True
 
     def rows(self) -> QuerySet[Project]:
         return self.queryset.with_counts()
@@ -53,6 +55,14 @@ class TaskViewSet(ProjectObjectViewSet):
         "priority": "priority",
         "title": "title",
     }
+    is_cached = True
+    relative_parameters = frozenset({"overdue"})
+
+    def only_project(self) -> Any:
+        try:
+            return parse_key(Project, self.request.query_params.get("project", ""))
+        except ValueError:
+            return None
 
     def rows(self) -> QuerySet[Task]:
         return self.queryset.with_counts()
@@ -73,12 +83,15 @@ class TaskViewSet(ProjectObjectViewSet):
 class NestedViewSet(ProjectObjectViewSet):
     """Rows under a parent in the URL: the parent is found first, so a hidden one is 404 whatever the rest says."""
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
         _found = self.parent
         return super().list(request, *args, **kwargs)
 
     def authorise_creation(self) -> None:
         self.require("add", self.candidate({}))
+
+    def only_project(self) -> Any:
+        return self.parent.owning_project_id
 
     @cached_property
     def parent(self) -> Any:
@@ -93,6 +106,7 @@ class CommentViewSet(NestedViewSet):
     serializer_class = CommentSerializer
     filter_backends: list[Any] = []
     default_ordering = "created_at"
+    is_cached = True
 
     @cached_property
     def parent(self) -> Task:
@@ -120,6 +134,7 @@ class MembershipViewSet(NestedViewSet):
     filter_backends: list[Any] = []
     ordering_fields = {"id": "pk"}
     default_ordering = "id"
+    is_cached = True
 
     @cached_property
     def parent(self) -> Project:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, router, transaction
-from django.db.models import F, Func, OuterRef, QuerySet, Subquery
+from django.db.models import F, QuerySet
 
 from django_pm import event_types
 from django_pm.exceptions import StreamReset
@@ -29,6 +30,10 @@ class Version(NamedTuple):
 
     epoch: str
     number: int
+
+
+class TooMany(Exception):
+    """More projects than somebody wants to know the versions of."""
 
 
 class Page(NamedTuple):
@@ -78,7 +83,7 @@ def locked_stream(project_id: Any) -> Iterator[ProjectStream]:
     streams = ProjectStream.objects.using(using)
     with transaction.atomic(using=using):
         _read_committed(using)
-        streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
+        _make_streams([project_id])
         yield streams.select_for_update().get(pk=project_id)
 
 
@@ -120,21 +125,55 @@ def versions(projects: Iterable[Any] | QuerySet[Project]) -> dict[Any, Version]:
 
     A project without a stream is missing: nothing may be concluded about it, so nothing may be cached either.
     """
+    streams = ProjectStream.objects.order_by()
+    wanted = projects if isinstance(projects, QuerySet) else streams.filter(pk__in=list(projects))
+    return {project_id: found for project_id, found in _versions(wanted) if found is not None}
+
+
+def vector(projects: QuerySet[Project], *, at_most: int) -> list[tuple[Any, Version]] | None:
+    """The version of every one of these projects, by ascending key, in one statement on the primary.
+
+    None where one has no stream yet (it has now, unless a caller's transaction is open): nothing may be concluded about
+    it. Raises ``TooMany`` where there are more than ``at_most``.
+    """
+    found = dict(_versions(projects.order_by()[: at_most + 1]))
+    if len(found) > at_most:
+        raise TooMany
+    if missing := [project_id for project_id, its_version in found.items() if its_version is None]:
+        if not inside_transaction(database()):
+            _make_streams(missing)
+        return None
+    return sorted((project_id, its_version) for project_id, its_version in found.items() if its_version is not None)
+
+
+def _versions(rows: QuerySet[Any]) -> list[tuple[Any, Version | None]]:
+    """The version of each project whose key is the key of one of ``rows``; none for one without a stream.
+
+    The statement is written out: a reader asks for it each time, and to make it up took longer than to execute it.
+    """
     using = database()
-    wanted: Any = projects.values("pk") if isinstance(projects, QuerySet) else list(projects)
-    unnumbered = (
-        Event.objects.filter(project_id=OuterRef("project_id"), seq__isnull=True)
-        .order_by()
-        .annotate(n=Func("id", function="COUNT", output_field=models.BigIntegerField()))
-        .values("n")
-    )
-    streams = ProjectStream.objects.using(using).filter(project_id__in=wanted).annotate(unnumbered=Subquery(unnumbered))
-    found: dict[Any, Version] = {}
-    for project_id, epoch, seq, waiting in streams.values_list("project_id", "epoch", "seq", "unnumbered"):
-        found[project_id] = Version(epoch, seq + waiting)
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    stream, event = quote(ProjectStream._meta.db_table), quote(Event._meta.db_table)
+    try:
+        keys, parameters = rows.values("pk").query.get_compiler(using).as_sql()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH wanted (id) AS ({keys}) SELECT wanted.id, {stream}.epoch, {stream}.seq, "  # noqa: S608 (tables' names)
+            f"(SELECT count(*) FROM {event} WHERE {event}.project_id = wanted.id AND {event}.seq IS NULL) "
+            f"FROM wanted LEFT JOIN {stream} ON {stream}.project_id = wanted.id",
+            parameters,
+        )
+        found = cursor.fetchall()
+    for project_id, _epoch, _seq, waiting in found:
         if waiting > NUMBER_ABOVE:
             number(project_id)
-    return found
+    return [
+        (project_id, None if epoch is None else Version(epoch, seq + waiting))
+        for project_id, epoch, seq, waiting in found
+    ]
 
 
 def version(project_id: Any) -> Version | None:
@@ -185,9 +224,15 @@ def _stream(project_id: Any) -> ProjectStream:
         # Making it here would lock its key until the caller's transaction ends. Nothing is numbered yet: no events.
         return ProjectStream(project_id=project_id, epoch="")
     if found is None:
-        streams.bulk_create([ProjectStream(project_id=project_id)], ignore_conflicts=True)
+        _make_streams([project_id])
         found = streams.get(pk=project_id)
     return found
+
+
+def _make_streams(project_ids: Iterable[Any]) -> None:
+    """Those that are not there yet."""
+    streams = [ProjectStream(project_id=project_id) for project_id in project_ids]
+    ProjectStream.objects.using(database()).bulk_create(streams, ignore_conflicts=True)
 
 
 # Telling

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db import connections, transaction
 from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
 from django.db.models.fields import BigIntegerField, DateTimeField, IntegerField, TextField
 from django.db.models.fields.json import KT
@@ -22,6 +20,7 @@ from django.db.models.functions import Cast, Coalesce, NullIf, RowNumber
 
 from django_pm import event_types
 from django_pm.events import feed
+from django_pm.events.snapshots import snapshot
 from django_pm.models import Event, Priority, ProjectStream, Status, Task
 from django_pm.services import local_days
 
@@ -56,17 +55,6 @@ class Place(NamedTuple):
         """When the days of the trend begin, and, last, ``date`` itself."""
         days = [*local_days.last_days(self.date, self.zone, TREND_DAYS), self.date]
         return tuple(local_days.begins(day, self.zone) for day in days)
-
-
-@contextmanager
-def snapshot(using: str) -> Iterator[None]:
-    """Within it, every statement sees the same state. Inside a caller's own transaction, what that one sees."""
-    connection = connections[using]
-    with transaction.atomic(using=using):
-        if connection.vendor == "postgresql" and len(connection.atomic_blocks) == 1:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
 
 
 def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str, Any]]:

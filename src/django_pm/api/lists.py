@@ -1,0 +1,185 @@
+"""How a list is answered: from what is kept if it may be kept, from the rows else.
+
+Both ways, and for whoever asks, the bytes are the same. What a list shows depends on its question (path, parameters,
+the classes that answer) and on the state of the projects it can show; ``cache/answers.py`` holds the two against each
+other. What depends on anything else is not kept:
+
+- a list that is asked for with a parameter which is relative to now, or which is not known here;
+- a list of a host's subclass, unless it says of itself ``is_cached = True``: it may show what no event tells of;
+- anything that is read inside a transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework import status
+from rest_framework.response import Response
+
+import django_pm
+from django_pm.access import sight_of
+from django_pm.api import rows as columns
+from django_pm.api.conditional import is_unchanged
+from django_pm.api.pagination import KeysetPagination
+from django_pm.api.renderers import MEDIA_TYPE, FastJSONRenderer, is_plain
+from django_pm.cache.answers import Answers, Outcome
+from django_pm.cache.local import LocalStore
+from django_pm.cache.shared import SharedStore
+from django_pm.conf import app_settings
+from django_pm.events import feed
+from django_pm.events.snapshots import snapshot
+from django_pm.models import Project
+
+REPRESENTATION = 1
+"""Goes up when the same rows come to be represented otherwise: servers of two versions share a cache for a while."""
+
+MOST_PROJECTS = 500
+"""A list that can show more projects is not kept: to read their versions takes as long as to read the list."""
+
+REMEMBERED_FOR = 60
+"""Seconds for which it is remembered of a user that they see too many."""
+
+PAGING = {"cursor", "page_size", "count", "ordering"}
+
+answers = Answers(LocalStore(), SharedStore())
+"""What this process keeps, and what it has in common with the others."""
+
+
+def answer(view: Any) -> HttpResponseBase:
+    """The list that ``view`` is asked for, for ``view.request``."""
+    reading = ListReading(view)
+    if not reading.is_plain:
+        return view.get_paginated_response(reading.data())
+    if not reading.may_be_kept:
+        return _response(reading.make(), "", Outcome.BYPASS)
+    request = view.request
+    wants_any = request.headers.get("If-None-Match", "").strip() == "*"
+    found = answers.find(reading.question(), reading, lambda tag: not wants_any and is_unchanged(request, f'"{tag}"'))
+    if found.outcome is Outcome.UNCHANGED or (wants_any and found.tag):
+        headers = {"ETag": f'"{found.tag}"', **_told(found.outcome)}
+        return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return _response(found.body, found.tag, found.outcome)
+
+
+def _response(body: bytes, tag: str, outcome: Outcome) -> HttpResponse:
+    headers = {"ETag": f'"{tag}"'} if tag else {}
+    return HttpResponse(body, content_type=MEDIA_TYPE, headers={**headers, **_told(outcome)})
+
+
+def _told(outcome: Outcome) -> dict[str, str]:
+    return {"X-Cache": outcome.value} if settings.DEBUG else {}
+
+
+class ListReading:
+    """One reading of one list; see ``cache.answers.Reading``."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self._request = view.request
+        self._project_key: Any = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether pages and bytes are made as we make them, by nothing that a host has put in their place."""
+        request = self._request
+        renderer = type(request.accepted_renderer)
+        is_ours = renderer is FastJSONRenderer and type(self._view.paginator) is KeysetPagination
+        return is_ours and is_plain(request.accepted_media_type)
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether the answer depends on the question and the projects alone. What it must know for that it asks now."""
+        view = self._view
+        if not (app_settings.RESPONSE_CACHE and vars(type(view)).get("is_cached")):
+            return False
+        connection = connections[feed.database()]
+        if connection.in_atomic_block or not connection.get_autocommit():
+            return False
+        if not self._request.query_params.keys() <= _known_parameters(view) or many.sees(self._request.user):
+            return False
+        view.sight = sight_of(self._request.user)
+        self._project_key = view.only_project()
+        return True
+
+    def question(self) -> str:
+        """All that decides about the answer but the state of the projects."""
+        view, request = self._view, self._request
+        serializer = view.get_serializer_class()
+        asked = sorted((name, values) for name, values in request.query_params.lists())
+        classes = [f"{cls.__module__}.{cls.__qualname__}" for cls in (type(view), serializer)]
+        versions = [django_pm.__version__, REPRESENTATION, view.cache_version]
+        return json.dumps([versions, classes, request.build_absolute_uri(request.path), asked])
+
+    def vector(self) -> Any:
+        projects = Project.objects.all()
+        if self._project_key is not None:
+            projects = projects.filter(pk=self._project_key)
+        try:
+            return feed.vector(self._view.sight.narrow(projects), at_most=MOST_PROJECTS)
+        except feed.TooMany:
+            many.note(self._request.user)
+            return None
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        return snapshot(feed.database())
+
+    def make(self) -> bytes:
+        view = self._view
+        body = view.paginator.envelope(self.data())
+        rendered: bytes = self._request.accepted_renderer.render(body, None, view.get_renderer_context())
+        return rendered
+
+    def data(self) -> Any:
+        """The representations of one page; ``view.paginator`` knows its neighbours then."""
+        view = self._view
+        serializer = view.get_serializer()
+        rows = view.filter_queryset(self._rows())
+        found = columns.columns_of(serializer, rows) if self.is_plain else None
+        if found is None:
+            return view.get_serializer(view.paginate_queryset(rows), many=True).data
+        view.paginator.columns = found.sources
+        return columns.represent(found, view.paginate_queryset(rows), rows.db)
+
+    def _rows(self) -> QuerySet[Any]:
+        view = self._view
+        rows: QuerySet[Any] = view.get_queryset()
+        if view.sight is None:
+            return rows
+        if self._project_key is not None:
+            rows = rows.filter(**{rows.model.project_lookup: self._project_key})
+        return rows.using(feed.database())  # where the versions are read: a replica may be behind
+
+
+def _known_parameters(view: Any) -> set[str]:
+    """The parameters that decide about a list, and only by the state of its projects."""
+    filters = getattr(view, "filterset_class", None) if view.filter_backends else None
+    return PAGING | (filters.base_filters.keys() if filters else set()) - view.relative_parameters
+
+
+class Many:
+    """Users who see more projects than an answer is kept for: they are not asked about each time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[Any, float] = {}
+
+    def sees(self, user: Any) -> bool:
+        return self._until.get(user.pk, 0) > time.monotonic()
+
+    def note(self, user: Any) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+            self._until[user.pk] = now + REMEMBERED_FOR
+
+
+many = Many()

@@ -1,0 +1,104 @@
+"""Leaves a server alone that fails or is slow: what it would have given is faster had without it.
+
+(The circuit breaker: Michael Nygard, “Release It!”, 2007.)
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.core.signals import setting_changed
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REST_SECONDS = 5.0
+"""How long a server is left alone before one caller tries it again."""
+
+SLOW_SECONDS = 0.1
+"""A call that takes longer counts as a failure, for the database would have been faster."""
+
+SLOW_CALLS = 2
+"""So many in a row: one may be a pause of our own process."""
+
+
+class Breaker:
+    """Calls of one server, from any thread."""
+
+    def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._closed_at: float | None = None
+        self._slow = 0
+        self._trying = False
+
+    def call(self, work: Callable[[], T], otherwise: T) -> T:
+        """What ``work`` gives; ``otherwise`` where it raises, or where it is not called now."""
+        if not self._may_call():
+            return otherwise
+        began = self._clock()
+        try:
+            found = work()
+        except Exception as error:  # whatever the client of a cache raises when its server is away
+            self._rest(f"{type(error).__name__}: {error}")
+            return otherwise
+        except BaseException:
+            self._trying = False
+            raise
+        self._note(self._clock() - began)
+        return found
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the server is being left alone."""
+        return self._closed_at is not None and self._clock() - self._closed_at < REST_SECONDS
+
+    def _may_call(self) -> bool:
+        if self._closed_at is None:
+            return True
+        with self._lock:
+            if self.is_resting or self._trying:
+                return False
+            self._trying = True  # one caller finds out for all
+            return True
+
+    def _note(self, seconds: float) -> None:
+        if seconds > SLOW_SECONDS:
+            self._slow += 1
+            if self._slow >= SLOW_CALLS or self._closed_at is not None:
+                self._rest(f"{seconds:.2f} s for an answer")
+            return
+        self._slow = 0
+        if self._closed_at is not None:
+            with self._lock:
+                self._closed_at, self._trying = None, False
+            logger.info("The cache %r is back.", self._name)
+
+    def _rest(self, why: str) -> None:
+        with self._lock:
+            was_closed = self._closed_at is None
+            self._closed_at, self._trying, self._slow = self._clock(), False, 0
+        if was_closed:
+            logger.warning("The cache %r is left alone for now: %s", self._name, why)
+
+
+_breakers: dict[str, Breaker] = {}
+
+
+def breaker_of(alias: str) -> Breaker:
+    """The breaker of one of the site's ``CACHES``, the same for everybody in this process."""
+    return _breakers.setdefault(alias, Breaker(alias))
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    """Another server may be behind the alias now, as in a test."""
+    if setting == "CACHES":
+        _breakers.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="django_pm.cache.breaker")
