@@ -10,6 +10,7 @@ import django
 
 PARTS = {
     "writes": "writes of one task and of many, in process and over HTTP",
+    "reads": "a list of tasks over HTTP, kept and not, beside the conventional view and constant bytes",
     "numbering": "numbering, versions of many projects, reading a long stream",
     "delete": "deleting a project with many tasks",
     "seed": "pm_seed",
@@ -22,6 +23,7 @@ PARTS = {
 MODULES = {
     "delete": "deleting",
     "fanout": "sockets.fanout",
+    "reads": "reading.lists",
     "coming": "sockets.coming",
     "reminders": "mailing.reminders",
 }

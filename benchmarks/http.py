@@ -49,10 +49,10 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """The site on a free port, in processes of its own."""
+def serving(application: str = "benchmarks.wsgi:application") -> Iterator[Server]:
+    """The site, or another WSGI application, on a free port, in processes of its own."""
     workers = ["--workers", str(WORKERS), "--blocking-threads", "2"]
-    command = ["granian", "benchmarks.wsgi:application", "--interface", "wsgi", "--host", HOST, *workers]
+    command = ["granian", application, "--interface", "wsgi", "--host", HOST, *workers]
     with running([*command, "--log-level", "warning", "--no-ws"]) as server:
         yield server
 
@@ -102,6 +102,9 @@ def session_of(user: Any) -> str:
 class Connection:
     """One kept-alive connection of a signed-in browser."""
 
+    tag = ""
+    """The last ``ETag`` that came."""
+
     def __init__(self, port: int, session: str) -> None:
         self._socket = socket.create_connection((HOST, port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -110,10 +113,10 @@ class Connection:
             "Content-Type: application/json\r\nAccept: application/json\r\n"
         )
 
-    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
-        """One request; its status and the body of the answer."""
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None, headers: str = "") -> tuple[int, bytes]:
+        """One request, with further ``headers`` (lines that end in CR LF); its status and the body of the answer."""
         content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{self._headers}{headers}Content-Length: {len(content)}\r\n\r\n"
         self._socket.sendall(head.encode() + content)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
@@ -124,6 +127,8 @@ class Connection:
             name, _colon, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
+            elif name.lower() == b"etag":
+                self.tag = value.strip().decode()
         answer = received[end + 4 :]
         while len(answer) < length:
             answer += self._more()

@@ -108,7 +108,7 @@ class TestNothingIsUndeclared:
             if hasattr(view, "filterset_class")
         }
         assert {name for name, used in backends.items() if used} >= {"project-list", "task-list"}
-        assert all(used in ([], ["DjangoFilterBackend"]) for used in backends.values())
+        assert all(used in ([], ["DeclaredFilters"]) for used in backends.values())
 
     def test_orderings(self):
         views = self.views()

@@ -16,7 +16,6 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
-from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 from rest_framework.metadata import BaseMetadata
@@ -33,6 +32,7 @@ from django_pm.api import idempotency, lists
 from django_pm.api.authentication import SCHEME, ApiTokenAuthentication, bearer_of
 from django_pm.api.conditional import entity_tag, is_conditional, is_unchanged, require_seen
 from django_pm.api.fields import parse_key
+from django_pm.api.filters import DeclaredFilters
 from django_pm.api.openapi import ApiSchema
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.parsers import StrictJSONParser
@@ -303,7 +303,7 @@ class ObjectViewSet(BaseAPIView, GenericViewSet):
 class ProjectObjectViewSet(ObjectViewSet):
     """The verbs over a model that lives in projects: the policy says who sees and may do what."""
 
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [DeclaredFilters]
     ordering_fields = {"created_at": "created_at", "updated_at": "updated_at"}
     default_ordering = "-created_at"
 

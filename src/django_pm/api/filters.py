@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -119,7 +120,21 @@ def _visible_projects(request: Any) -> QuerySet[Project]:
     return Project.objects.none() if request is None else visible(request.user, Project.objects.all())
 
 
+class DeclaredFilters(DjangoFilterBackend):
+    """The filters of a view's ``filterset_class``; its form is not made where nothing is asked of it."""
+
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        filters = self.get_filterset_class(view, queryset)
+        if "only_if_asked" in vars(filters) and not request.query_params.keys() & filters.base_filters.keys():
+            return queryset
+        filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return filtered
+
+
 class ProjectFilterSet(django_filters.FilterSet):
+    only_if_asked = True
+    """Without a parameter of these it filters nothing. Not inherited: a subclass may."""
+
     search = SearchFilter("name", "description", help_text=_("Every word must occur in name or description."))
 
     class Meta:
@@ -128,6 +143,8 @@ class ProjectFilterSet(django_filters.FilterSet):
 
 
 class TaskFilterSet(django_filters.FilterSet):
+    only_if_asked = True
+
     project = KeyChoiceFilter(queryset=_visible_projects)
     # Not `distinct`, which is this filter's default: a column of the row itself repeats no row, and no index sorts it.
     status = _in_document(

@@ -21,6 +21,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 from rest_framework import serializers
 from rest_framework.relations import PrimaryKeyRelatedField
+from rest_framework.settings import api_settings
 
 from django_pm.api import fields as ours
 from django_pm.models.fields import ChangedAtField, CompletedAtField, RankedChoiceField
@@ -43,6 +44,10 @@ HANDED_ON: dict[type[serializers.Field], set[Any]] = {
 }
 """Fields of a serializer that represent a value of these columns as what it is. Exactly these classes: a subclass may
 have its own mind."""
+
+BigIntegerField: Any = getattr(serializers, "BigIntegerField", None)
+if BigIntegerField:  # DRF 3.17
+    HANDED_ON[BigIntegerField] = INTEGER
 
 KEYS = {
     PrimaryKeyRelatedField,
@@ -161,6 +166,8 @@ def _is_handed_on(field: Any, model: type[models.Model]) -> bool:
         return field.format == "iso-8601" and field.timezone is dt.UTC
     if kind is ours.MetadataField:
         return not field.binary
+    if kind is BigIntegerField:
+        return not getattr(field, "coerce_to_string", api_settings.COERCE_BIGINT_TO_STRING)
     return kind is not serializers.UUIDField or field.uuid_format == "hex_verbose"
 
 
