@@ -109,6 +109,13 @@ class Sight:
         """Whether it is every project that there is, and every one to come."""
         return self.granted is None and _is_unrestricted(self.projects)
 
+    def seen(self) -> QuerySet[Project]:
+        """These projects, in whatever order; some may be there twice."""
+        query = self.projects.query
+        if self.granted is None and not (query.is_sliced or query.combinator):
+            return self.projects
+        return self.narrow(Project.objects.all())
+
     def narrow(self, rows: Q_) -> Q_:
         """``rows`` (of any model that lives in a project) narrowed to these projects."""
         model: type[ProjectObject] = rows.model

@@ -374,6 +374,35 @@ def test_a_project_without_a_stream_has_no_version(stream: Project) -> None:
     assert feed.versions([]) == {}
 
 
+def test_a_vector_is_all_or_nothing(stream: Project) -> None:
+    others = [factories.make_project() for _ in range(2)]
+    seen = Project.objects.order_by("-pk")
+    assert feed.vector(seen, at_most=3) is None, "two had no stream"
+    assert feed.vector(seen, at_most=3) == sorted(feed.versions([stream.pk, *(other.pk for other in others)]).items())
+    with pytest.raises(feed.TooMany):
+        feed.vector(seen, at_most=2)
+    assert feed.vector(seen.none(), at_most=2) == []
+
+
+def test_a_vector_of_projects_that_come_twice_leaves_none_out(stream: Project) -> None:
+    others = [factories.make_project() for _ in range(2)]
+    for member in (factories.make_user(), factories.make_user(), factories.make_user()):
+        for project in (stream, *others):
+            factories.make_member(project, user=member)
+    feed.vector(Project.objects.all(), at_most=3)
+    doubled = Project.objects.filter(memberships__role__isnull=False)
+    with pytest.raises(feed.TooMany):
+        feed.vector(doubled, at_most=3)
+    assert feed.vector(doubled, at_most=100) == feed.vector(Project.objects.all(), at_most=3)
+
+
+def test_in_an_open_transaction_a_vector_makes_no_streams(db: None) -> None:
+    project = factories.make_project()
+    with transaction.atomic():
+        assert feed.vector(Project.objects.all(), at_most=3) is None
+        assert not ProjectStream.objects.filter(pk=project.pk).exists()
+
+
 @pytest.mark.parametrize(("count", "numbered"), [(200, False), (201, True)])
 def test_a_reader_of_versions_numbers_what_has_piled_up(stream: Project, count: int, numbered: bool) -> None:
     grow(stream, count)

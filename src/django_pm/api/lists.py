@@ -5,6 +5,7 @@ the classes that answer) and on the state of the projects it can show; ``cache/a
 other. What depends on anything else is not kept:
 
 - a list that is asked for with a parameter which is relative to now, or which is not known here;
+- a list of whom it is not worth while for (``cache/worth.py``);
 - a list of a host's subclass, unless it says of itself ``is_cached = True``: it may show what no event tells of;
 - anything that is read inside a transaction.
 """
@@ -12,8 +13,6 @@ other. What depends on anything else is not kept:
 from __future__ import annotations
 
 import json
-import threading
-import time
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,6 +33,7 @@ from django_pm.api.renderers import MEDIA_TYPE, FastJSONRenderer, is_plain
 from django_pm.cache.answers import Answers, Outcome
 from django_pm.cache.local import LocalStore
 from django_pm.cache.shared import SharedStore
+from django_pm.cache.worth import Worth
 from django_pm.conf import app_settings
 from django_pm.events import feed
 from django_pm.events.snapshots import snapshot
@@ -42,16 +42,16 @@ from django_pm.models import Project
 REPRESENTATION = 1
 """Goes up when the same rows come to be represented otherwise: servers of two versions share a cache for a while."""
 
-MOST_PROJECTS = 500
+MOST_PROJECTS = 1_000
 """A list that can show more projects is not kept: to read their versions takes as long as to read the list."""
-
-REMEMBERED_FOR = 60
-"""Seconds for which it is remembered of a user that they see too many."""
 
 PAGING = {"cursor", "page_size", "count", "ordering"}
 
 answers = Answers(LocalStore(), SharedStore())
 """What this process keeps, and what it has in common with the others."""
+
+worth = Worth()
+HITS = {Outcome.LOCAL, Outcome.SHARED, Outcome.UNCHANGED}
 
 
 def answer(view: Any) -> HttpResponseBase:
@@ -64,6 +64,7 @@ def answer(view: Any) -> HttpResponseBase:
     request = view.request
     wants_any = request.headers.get("If-None-Match", "").strip() == "*"
     found = answers.find(reading.question(), reading, lambda tag: not wants_any and is_unchanged(request, f'"{tag}"'))
+    reading.note(found.outcome)
     if found.outcome is Outcome.UNCHANGED or (wants_any and found.tag):
         headers = {"ETag": f'"{found.tag}"', **_told(found.outcome)}
         return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
@@ -86,6 +87,7 @@ class ListReading:
         self._view = view
         self._request = view.request
         self._project_key: Any = None
+        self._is_too_much = False
 
     @property
     def is_plain(self) -> bool:
@@ -104,11 +106,22 @@ class ListReading:
         connection = connections[feed.database()]
         if connection.in_atomic_block or not connection.get_autocommit():
             return False
-        if not self._request.query_params.keys() <= _known_parameters(view) or many.sees(self._request.user):
+        if not self._request.query_params.keys() <= _known_parameters(view):
+            return False
+        self._project_key = view.only_project()
+        if not worth.is_worth(self._reader):
             return False
         view.sight = sight_of(self._request.user)
-        self._project_key = view.only_project()
         return True
+
+    @property
+    def _reader(self) -> tuple[Any, Any]:
+        return self._request.user.pk, self._project_key
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember whether it was worth while."""
+        if not self._is_too_much:
+            worth.note(self._reader, hit=outcome in HITS)
 
     def question(self) -> str:
         """All that decides about the answer but the state of the projects."""
@@ -120,13 +133,14 @@ class ListReading:
         return json.dumps([versions, classes, request.build_absolute_uri(request.path), asked])
 
     def vector(self) -> Any:
-        projects = Project.objects.all()
-        if self._project_key is not None:
-            projects = projects.filter(pk=self._project_key)
+        sight = self._view.sight
+        one = self._project_key
+        projects = sight.seen() if one is None else sight.narrow(Project.objects.filter(pk=one))
         try:
-            return feed.vector(self._view.sight.narrow(projects), at_most=MOST_PROJECTS)
+            return feed.vector(projects, at_most=MOST_PROJECTS)
         except feed.TooMany:
-            many.note(self._request.user)
+            self._is_too_much = True
+            worth.note_too_much(self._reader)
             return None
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -163,23 +177,3 @@ def _known_parameters(view: Any) -> set[str]:
     """The parameters that decide about a list, and only by the state of its projects."""
     filters = getattr(view, "filterset_class", None) if view.filter_backends else None
     return PAGING | (filters.base_filters.keys() if filters else set()) - view.relative_parameters
-
-
-class Many:
-    """Users who see more projects than an answer is kept for: they are not asked about each time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until: dict[Any, float] = {}
-
-    def sees(self, user: Any) -> bool:
-        return self._until.get(user.pk, 0) > time.monotonic()
-
-    def note(self, user: Any) -> None:
-        now = time.monotonic()
-        with self._lock:
-            self._until = {key: until for key, until in self._until.items() if until > now}
-            self._until[user.pk] = now + REMEMBERED_FOR
-
-
-many = Many()

@@ -136,9 +136,10 @@ def vector(projects: QuerySet[Project], *, at_most: int) -> list[tuple[Any, Vers
     None where one has no stream yet (it has now, unless a caller's transaction is open): nothing may be concluded about
     it. Raises ``TooMany`` where there are more than ``at_most``.
     """
-    found = dict(_versions(projects.order_by()[: at_most + 1]))
-    if len(found) > at_most:
+    rows = _versions(projects.order_by()[: at_most + 1])
+    if len(rows) > at_most:  # rows, not projects: one may come twice, and what is cut off has not been seen
         raise TooMany
+    found = dict(rows)
     if missing := [project_id for project_id, its_version in found.items() if its_version is None]:
         if not inside_transaction(database()):
             _make_streams(missing)
