@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.mail import send_queue
 from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Project
 from django_pm.services import doctor, findings
@@ -299,6 +301,46 @@ class TestTheRest:
     def test_an_app_that_cannot_be_imported(self):
         with pytest.raises(CommandError, match=r"--app nowhere\.celery: No module named 'nowhere'"):
             call_command("pm_doctor", "--app", "nowhere.celery", stdout=io.StringIO())
+
+
+class DeadCache(LocMemCache):
+    """A cache whose server is away."""
+
+    def set(self, *args, **kwargs):
+        raise ConnectionError("connection refused")
+
+
+class SlowCache(LocMemCache):
+    """A cache that takes its time."""
+
+    def get(self, *args, **kwargs):
+        time.sleep(3.5 * SLOW_SECONDS)
+        return super().get(*args, **kwargs)
+
+
+class TestTheCache:
+    def cache(self, settings, name):
+        settings.CACHES = {"default": {"BACKEND": name}}
+        return line("cache")
+
+    def test_it_is_away(self, settings):
+        told = self.cache(settings, "tests.commands.test_doctor.DeadCache")
+        assert told.startswith("warn: 'default': ConnectionError: connection refused → Start it")
+
+    def test_it_is_slow(self, settings):
+        told = self.cache(settings, "tests.commands.test_doctor.SlowCache")
+        assert re.match(r"warn: 'default' took 0\.\d\d s for an answer → ", told)
+
+    def test_it_answers(self):
+        assert re.fullmatch(r"ok: 'default' answers in \d+\.\d ms", line("cache"))
+
+    def test_it_keeps_nothing(self, settings):
+        told = self.cache(settings, "django.core.cache.backends.dummy.DummyCache")
+        assert told == "ok: 'default' keeps nothing: lists are kept by each process for itself"
+
+    def test_there_is_to_be_none(self, settings):
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "RESPONSE_CACHE": ""}
+        assert line("cache") == "ok: no lists are kept, since RESPONSE_CACHE is empty"
 
 
 class TestThePage:

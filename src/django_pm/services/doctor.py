@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.metadata
+import time
+import uuid
 import zoneinfo
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from django.core import mail as django_mail
+from django.core.cache import caches
 from django.core.exceptions import ValidationError
 from django.core.mail.backends import smtp
 from django.core.validators import validate_email
@@ -23,6 +26,8 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from django_pm import users
+from django_pm.cache.breaker import SLOW_SECONDS
+from django_pm.conf import app_settings
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import reminders, reports
@@ -169,6 +174,29 @@ def daily_reports() -> Finding:
     return fine(name, "made of every project")
 
 
+def cache() -> Finding:
+    """Whether what is put into the cache of lists is found there, and soon enough to be of use."""
+    name = "cache"
+    alias = app_settings.RESPONSE_CACHE
+    if not alias:
+        return fine(name, "no lists are kept, since RESPONSE_CACHE is empty")
+    key, value = f"django_pm:doctor:{uuid.uuid4().hex}", b"found"
+    began = time.monotonic()
+    try:
+        caches[alias].set(key, value, timeout=PATIENCE)
+        found = caches[alias].get(key)
+        caches[alias].delete(key)
+    except Exception as error:  # whatever the client of a cache raises
+        return amiss(name, f"{alias!r}: {told(error)}", "Start it, or correct CACHES. Lists are slower meanwhile.")
+    seconds = (time.monotonic() - began) / 3
+    if seconds > SLOW_SECONDS:
+        what = f"{alias!r} took {seconds:.2f} s for an answer"
+        return amiss(name, what, "See what keeps it. It is left alone when it is that slow, and lists are slower.")
+    if found != value:
+        return fine(name, f"{alias!r} keeps nothing: lists are kept by each process for itself")
+    return fine(name, f"{alias!r} answers in {1000 * seconds:.1f} ms")
+
+
 # --- Everything else ------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +236,7 @@ CHECKS = [
     Check("reminders", unheard, needs=TABLES),
     Check("reports", daily_reports, needs=TABLES),
     Check("time zones", time_zones, needs=TABLES),
+    Check("cache", cache),
     Check("celery", extra("celery", "pm_run or cron does what is to be done again and again")),
     Check("channels", extra("channels", "no live notifications over WebSocket")),
 ]
