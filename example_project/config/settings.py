@@ -7,6 +7,8 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     PM_DEMO                0       1: sample users with a known password, DEBUG on, no throttles
     PM_DATA_DIR            .demo   where the database file and the generated secret key live
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
+    DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 6: so many
+                                   connections to PostgreSQL at most in each process, lent to whoever asks
     REDIS_URL              none    e.g. redis://host:6379/0: server processes wake each other for live notifications
     SECRET_KEY             generated once into PM_DATA_DIR; required as soon as DATABASE_URL is set
     DEBUG                  as PM_DEMO
@@ -102,9 +104,17 @@ TEMPLATES = [
 if DATABASE_URL:
     import dj_database_url
 
-    DATABASES = {
-        "default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True),
-    }
+    # Whether connections are kept or pooled depends on what serves the site: docs/serving.md. Either way one that
+    # has been idle is tried before it is used.
+    DATABASE_POOL = env.number("DATABASE_POOL", default=0)
+    DATABASE = dj_database_url.parse(DATABASE_URL, conn_max_age=0 if DATABASE_POOL else 600, conn_health_checks=True)
+    if DATABASE_POOL and DATABASE["ENGINE"] == "django.db.backends.postgresql":
+        DATABASE.setdefault("OPTIONS", {})["pool"] = {
+            "min_size": 1,
+            "max_size": DATABASE_POOL,
+            "timeout": 10,  # seconds that a request waits for one to come back
+        }
+    DATABASES = {"default": DATABASE}
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {
