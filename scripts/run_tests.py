@@ -44,6 +44,7 @@ ONCE_ON_EACH_DATABASE = (
     "tests/mail/test_crash_points.py",
     "tests/models/test_indexes.py",
     "tests/realtime",
+    "tests/serving",
     "tests/tasks/processes",
 )
 
@@ -51,6 +52,7 @@ ONCE_ON_EACH_DATABASE = (
 EXTRAS = {
     "tests/example/test_live_server.py": "channels",
     "tests/realtime": "channels",
+    "tests/serving": "channels",
     "tests/tasks": "celery",
     "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`
 }

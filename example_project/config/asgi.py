@@ -1,4 +1,7 @@
-"""The example site as an ASGI application, live notifications included: `uvicorn config.asgi:application`."""
+"""The example site in one process, HTTP and WebSockets: `uvicorn config.asgi:application`, as `make demo` does.
+
+For more than a demo, serve HTTP by `config.wsgi` and the sockets by `config.sockets`: docs/serving.md.
+"""
 
 import os
 
@@ -6,7 +9,11 @@ from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
+from config import env
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Each request runs in a thread that ends with it, so connections must not belong to threads.
+env.set_unless_set("DATABASE_POOL", "10")
 
 http = get_asgi_application()  # sets Django up, which the next line needs
 

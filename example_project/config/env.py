@@ -1,7 +1,7 @@
 """Reading settings from environment variables.
 
-Four readers and no dependency. A variable that is set but empty counts as not set, and a value that cannot be
-read stops the site at once with the variable's name: a typo must not quietly become a default.
+Four readers, a default, and no dependency. A variable that is set but empty counts as not set, and a value that
+cannot be read stops the site at once with the variable's name: a typo must not quietly become a default.
 """
 
 import os
@@ -34,6 +34,11 @@ def number(name: str, *, default: int) -> int:
         return int(value) if value else default
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.") from None
+
+
+def set_unless_set(name: str, value: str) -> None:
+    """Have the variable say this, unless it says something: what an entry point needs, and its owner may overrule."""
+    os.environ[name] = text(name, value)
 
 
 def words(name: str, *, default: list[str] | None = None) -> list[str]:

@@ -7,7 +7,10 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     PM_DEMO                0       1: sample users with a known password, DEBUG on, no throttles
     PM_DATA_DIR            .demo   where the database file and the generated secret key live
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
-    REDIS_URL              none    e.g. redis://host:6379/0: server processes wake each other for live notifications
+    DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 6: so many
+                                   connections to PostgreSQL at most in each process, lent to whoever asks
+    REDIS_URL              none    e.g. redis://host:6379/0: the cache, and what wakes other server processes for live
+                                   notifications
     SECRET_KEY             generated once into PM_DATA_DIR; required as soon as DATABASE_URL is set
     DEBUG                  as PM_DEMO
     ALLOWED_HOSTS          this machine only; comma-separated
@@ -102,9 +105,17 @@ TEMPLATES = [
 if DATABASE_URL:
     import dj_database_url
 
-    DATABASES = {
-        "default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True),
-    }
+    # Whether connections are kept or pooled depends on what serves the site: docs/serving.md. Either way one that
+    # has been idle is tried before it is used.
+    DATABASE_POOL = env.number("DATABASE_POOL", default=0)
+    DATABASE = dj_database_url.parse(DATABASE_URL, conn_max_age=0 if DATABASE_POOL else 600, conn_health_checks=True)
+    if DATABASE_POOL and DATABASE["ENGINE"] == "django.db.backends.postgresql":
+        DATABASE.setdefault("OPTIONS", {})["pool"] = {
+            "min_size": 1,
+            "max_size": DATABASE_POOL,
+            "timeout": 10,  # seconds that a request waits for one to come back
+        }
+    DATABASES = {"default": DATABASE}
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES = {
@@ -162,8 +173,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    # Counted in the cache below, that is per process: behind several, a shared cache makes it exact. So are the
-    # limits of django-pm.
+    # Counted in the cache below: without REDIS_URL that is per process. So are the limits of django-pm.
     "DEFAULT_THROTTLE_RATES": {"sign-in": None if DEMO else "10/min"},
     # X-Forwarded-For is whatever a client writes there, unless a proxy of ours appended to it.
     "NUM_PROXIES": env.number("PROXIES", default=0),
@@ -174,8 +184,6 @@ DJANGO_PM: dict[str, object] = {
     "SITE_URL": env.text("SITE_URL", "http://127.0.0.1:8000" if DEMO else ""),
     **({"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""} if DEMO else {}),
 }
-
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Mail ---------------------------------------------------------------------------------------------------
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Northwind & Daughters <projects@example.com>")
@@ -206,8 +214,25 @@ else:
     EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_OPTIONS["use_tls"], SMTP_OPTIONS["use_ssl"]
     EMAIL_TIMEOUT = SMTP_OPTIONS["timeout"]
 
-# --- Live notifications -------------------------------------------------------------------------------------
+# --- Cache and live notifications ---------------------------------------------------------------------------
 if REDIS_URL := env.text("REDIS_URL"):
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # A cache is there to be fast: one that does not answer is given up soon, and not asked a second time. Its errors
+    # are raised (IGNORE_EXCEPTIONS stays off), so that whoever asks it knows, and can leave it alone for a while.
+    CACHES = {
+        "default": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "example",
+            "OPTIONS": {
+                "SOCKET_CONNECT_TIMEOUT": 0.25,
+                "SOCKET_TIMEOUT": 0.25,
+                "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), retries=0)},
+            },
+        },
+    }
     # Why these options: docs/realtime.md.
     REDIS = {
         "address": REDIS_URL,
@@ -222,6 +247,8 @@ if REDIS_URL := env.text("REDIS_URL"):
             "CONFIG": {"hosts": [REDIS]},
         },
     }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Time, language, files ----------------------------------------------------------------------------------
 USE_TZ = True

@@ -1,4 +1,7 @@
-"""The example site as a WSGI application: `gunicorn config.wsgi` and the like."""
+"""HTTP of the example site: `granian --interface wsgi config.wsgi:application`, `gunicorn config.wsgi` and the like.
+
+The WebSockets are served beside it by `config.sockets`: docs/serving.md.
+"""
 
 import os
 

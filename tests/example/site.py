@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ START_SECONDS = 30
 # What `make demo` starts: HTTP and the sockets of live notifications from one process.
 LIVE_SERVER = [sys.executable, "-m", "uvicorn", "--app-dir", str(MANAGE.parent), "--timeout-graceful-shutdown", "1"]
 LIVE_SERVER += ["--log-level", "warning", "config.asgi:application", "--port"]
+# HTTP alone, over WSGI.
+HTTP_THREADS = 4
+HTTP_SERVER = [sys.executable, "-m", "granian", "--interface", "wsgi", "--blocking-threads", str(HTTP_THREADS)]
+HTTP_SERVER += ["--log-level", "warning", "config.wsgi:application", "--port"]
 
 
 @dataclass(frozen=True)
@@ -115,21 +120,23 @@ class Site:
         return done.stdout
 
     @contextlib.contextmanager
-    def served(self, *command: str, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    def served(
+        self, *command: str, port: int = 0, log_name: str = "server.log", **variables: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Serve the site on a free port until the block ends; gives the server's process.
 
         By Django's development server, unless by `command`, which gets the port as its last argument.
         """
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
-        log = self.folder / "server.log"
+        log = self.folder / log_name
         with log.open("w") as output:
             server = subprocess.Popen(
                 [*command, str(port)]
                 if command
                 else [sys.executable, str(MANAGE), "runserver", "--noreload", str(port)],
                 cwd=MANAGE.parent,
-                env=self.environment(),
+                env=self.environment(**variables),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -143,6 +150,24 @@ class Site:
     def browser(self) -> Browser:
         """A browser that nobody has signed in with yet."""
         return Browser(self.url)
+
+
+@contextlib.contextmanager
+def own_database() -> Iterator[dict[str, str]]:
+    """What the environment tells the site of its database: nothing for SQLite, which it keeps in its own folder."""
+    server = os.environ.get("PM_TEST_DATABASE_URL", "")
+    if not server.startswith(("postgres", "pgsql")):
+        yield {}
+        return
+    import psycopg
+
+    name = f"pm_example_{uuid.uuid4().hex[:10]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield {"DATABASE_URL": urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()}
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import base64
 
+import httpx
 import pytest
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.sessions.models import Session
@@ -9,7 +10,7 @@ from django.urls import path
 from websockets.exceptions import InvalidStatus
 
 from django_pm.models.ticket import Ticket
-from django_pm.realtime.asgi import notifications
+from django_pm.realtime.asgi import notifications, with_notifications
 from tests.api.support import send
 from tests.factories import PASSWORD, login_name, make_task, make_token, make_user
 from tests.realtime.conftest import session_of
@@ -74,6 +75,32 @@ class TestMountedByHand:
     def test_who_is_signed_in_does(self, site, owner, project):
         with site.socket(owner, path="/elsewhere/") as socket:
             assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+
+
+class TestSocketsOnly:
+    """Mounted where other processes serve HTTP."""
+
+    @pytest.fixture
+    def application(self):
+        async def hang_up(scope, receive, send):
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4999})
+
+        return with_notifications(websocket=hang_up)
+
+    def test_sockets_are_served(self, site, owner, project):
+        with site.socket(owner) as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+        with site.socket(path="/elsewhere/") as socket:
+            assert socket.closed() == 4999
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+    def test_requests_are_not(self, site, method):
+        answer = httpx.request(method, site.origin + "/tasks/", trust_env=False)
+        assert answer.status_code == 426
+        assert (answer.headers["Upgrade"], answer.headers["Connection"]) == ("websocket", "upgrade")
+        assert answer.text == ("" if method == "HEAD" else "Only WebSockets are served here.\n")
 
 
 class TestEnding:

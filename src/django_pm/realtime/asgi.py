@@ -4,7 +4,8 @@
 
     application = with_notifications(get_asgi_application())
 
-The socket is at ``/ws/notifications/``. Who may connect is asked inside, so there is no way to mount it unprotected.
+or, where other processes serve HTTP, ``with_notifications()``. The socket is at ``/ws/notifications/``. Who may connect
+is asked inside, so there is no way to mount it unprotected.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ ASGIApplication = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 PATH = "/ws/notifications/"
+ONLY_SOCKETS = b"Only WebSockets are served here.\n"
 
 
-def with_notifications(http: Any, websocket: ASGIApplication | None = None) -> ASGIApplication:
-    """``http`` with the notifications beside it; other sockets go to ``websocket``, or are refused."""
+def with_notifications(http: Any = None, websocket: ASGIApplication | None = None) -> ASGIApplication:
+    """``http`` with the notifications beside it; other sockets go to ``websocket``, or are refused.
+
+    Without ``http`` only sockets are served, and requests are answered with 426.
+    """
 
     async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -41,8 +46,20 @@ def with_notifications(http: Any, websocket: ASGIApplication | None = None) -> A
             await receive()
             await send({"type": "websocket.close"})
 
-    routed: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": sockets})
+    routed: ASGIApplication = ProtocolTypeRouter({"http": http or only_sockets, "websocket": sockets})
     return routed
+
+
+async def only_sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """What a process that serves no HTTP answers to all of it: 426 Upgrade Required (RFC 9110, section 15.5.22)."""
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(ONLY_SOCKETS)).encode()),
+        (b"connection", b"upgrade"),
+        (b"upgrade", b"websocket"),
+    ]
+    await send({"type": "http.response.start", "status": 426, "headers": headers})
+    await send({"type": "http.response.body", "body": ONLY_SOCKETS})
 
 
 async def notifications(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -1,4 +1,7 @@
-"""Asks the database from the event loop, in threads. They keep their connections while there are sockets."""
+"""Asks the database from the event loop, in threads. They keep their connections while there are sockets.
+
+Not those of a pool: it keeps them open itself, and one that a thread held would be missing to everybody else.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 
@@ -67,8 +71,13 @@ class Threads:
             return question(*arguments)
         finally:
             for connection in connections.all(initialized_only=True):
-                if self.keep_connections:  # whatever CONN_MAX_AGE is for requests
+                if self.keep_connections and not is_pooled(connection):  # whatever CONN_MAX_AGE is for requests
                     connection.close_at = None
                     connection.close_if_unusable_or_obsolete()
                 else:
                     connection.close()
+
+
+def is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """Whether to close ``connection`` is to give it back to a pool."""
+    return bool(connection.settings_dict["OPTIONS"].get("pool"))

@@ -1,0 +1,19 @@
+"""The WebSockets of the example site, and nothing else: `uvicorn config.sockets:application`.
+
+HTTP is served beside it by `config.wsgi`, and a proxy sends each what is its own: docs/serving.md.
+"""
+
+import os
+
+import django
+
+from config import env
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+env.set_unless_set("DATABASE_POOL", "6")  # as many as the threads that read for the sockets
+
+django.setup(set_prefix=False)
+
+from django_pm.realtime.asgi import with_notifications  # noqa: E402 (the apps must be ready)
+
+application = with_notifications()
