@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When, Window
 from django.db.models.fields import BigIntegerField, DateTimeField, IntegerField, TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, NullIf, RowNumber
@@ -164,12 +164,13 @@ def _assignees(using: str, starts: dict[Any, Any], now: dt.datetime) -> dict[Any
     """The open tasks of each assignee (None for nobody), who has most first."""
     open_tasks = _tasks(using, starts).exclude(status=Status.COMPLETED).values("project", "assignee")
     rows = open_tasks.annotate(count=Count("pk"), overdue=Count("pk", filter=Q(due_date__lt=now)))
+    most_first = [F("count").desc(), F("assignee").asc(nulls_last=True)]
+    # Cut off there and not here: a project may have thousands of assignees.
+    place = Window(RowNumber(), partition_by="project", order_by=most_first)
     found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.order_by("project", "-count", F("assignee").asc(nulls_last=True)):
-        listed = found[row["project"]]
-        if len(listed) < ASSIGNEES:
-            user = event_types.encode(row["assignee"])
-            listed.append({"user": user, "open": row["count"], "overdue": row["overdue"]})
+    for row in rows.annotate(place=place).filter(place__lte=ASSIGNEES).order_by("project", "place"):
+        user = event_types.encode(row["assignee"])
+        found[row["project"]].append({"user": user, "open": row["count"], "overdue": row["overdue"]})
     return found
 
 
@@ -217,11 +218,10 @@ def _number_of_day(bounds: tuple[dt.datetime, ...]) -> Case:
 
 def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime | None]:
     """When the log begins, where its beginning has been pruned; None where nothing has happened since."""
-    first = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by().values("project_id")
+    # The first of the index: the lowest in a group would be looked for among all events of the project.
+    events = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by("created_at")
     pruned = ProjectStream.objects.using(using).filter(pk__in=starts, floor__gt=1)
-    return dict(
-        pruned.annotate(first=Subquery(first.annotate(at=Min("created_at")).values("at"))).values_list("pk", "first")
-    )
+    return dict(pruned.annotate(first=Subquery(events.values("created_at")[:1])).values_list("pk", "first"))
 
 
 def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.datetime | None) -> list[dict[str, Any]]:
