@@ -62,8 +62,9 @@ class Place(NamedTuple):
 def snapshot(using: str) -> Iterator[None]:
     """Within it, every statement sees the same state. Inside a caller's own transaction, what that one sees."""
     connection = connections[using]
+    is_ours = not connection.in_atomic_block and connection.get_autocommit()
     with transaction.atomic(using=using):
-        if connection.vendor == "postgresql" and len(connection.atomic_blocks) == 1:
+        if connection.vendor == "postgresql" and is_ours:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
