@@ -275,7 +275,9 @@ def _queue(due: list[tuple[Report, dt.datetime]]) -> None:
 
 def _mail_early_ones(now: dt.datetime) -> None:
     """Queue the reports of today that were made before their hour for those who have come to want them by it."""
-    of_today = Report.objects.filter(project=OuterRef("pk"), date=OuterRef("latest"), created_at__lt=OuterRef("since"))
+    of_today = Report.objects.filter(
+        project=OuterRef("pk"), date=OuterRef("latest"), generated_at__lt=OuterRef("since")
+    )
     early = _with_latest(now).order_by("pk").annotate(early=Subquery(of_today.values("pk")[:1]))
     keys = list(early.filter(early__isnull=False).values_list("early", flat=True))
     for start in range(0, len(keys), CHUNK):
