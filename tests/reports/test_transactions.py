@@ -3,10 +3,11 @@
 import datetime as dt
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from django_pm.models import Event, Mail, NotificationPreferences, Project, Report
 from django_pm.services.reports import make_due, make_today, rebuild
+from tests.events.workers import SERIALIZATION_FAILURE, Session, atomic, repeatable_read_by_default, sqlstate
 from tests.factories import make_project, make_task, make_user
 
 NOW = dt.datetime(2031, 5, 4, 9, tzinfo=dt.UTC)
@@ -68,3 +69,40 @@ class TestByHand:
         transaction.rollback()
         assert not Report.objects.exists()
         assert (told(), Mail.objects.count()) == (0, 0)
+
+
+@pytest.mark.postgres
+class TestRepeatableRead:
+    """Somebody else makes the same report after the host's transaction has begun to look."""
+
+    def test_by_default(self, project):
+        with repeatable_read_by_default(), Session() as other:
+            report, _new = other.do(make_today, actor=None, project=project)
+            assert make_today(actor=None, project=project) == (report, False)
+            assert make_due() == 0
+
+    def test_what_its_snapshot_does_not_show_is_to_be_tried_again(self, project):
+        """As PostgreSQL says it, so that whoever repeats transactions repeats this one."""
+
+        def host(meanwhile):
+            with atomic("REPEATABLE READ"):
+                assert not Report.objects.exists()
+                meanwhile()
+                make_today(actor=None, project=project)
+
+        with Session() as other:
+            with pytest.raises(OperationalError) as refused:
+                host(lambda: other.do(make_today, actor=None, project=project))
+            assert sqlstate(refused.value) == SERIALIZATION_FAILURE
+        with atomic("REPEATABLE READ"):
+            report, is_new = make_today(actor=None, project=project)
+        assert (report, is_new) == (Report.objects.get(), False)
+        assert (told(), Mail.objects.count()) == (1, 1)
+
+    def test_without_anybody_else(self, project):
+        with atomic("REPEATABLE READ"):
+            report, is_new = make_today(actor=None, project=project)
+            assert is_new
+            assert make_today(actor=None, project=project) == (report, False)
+            assert rebuild(actor=None, report=report) == report
+        assert (told(), Mail.objects.count()) == (1, 1)  # the same data at the same instant tells nothing

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
@@ -173,6 +173,7 @@ def make(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
         except IntegrityError:
             remaining = _still_missing(wanted, using=using)
             if len(remaining) == len(wanted):
+                _require_in_snapshot(wanted, using=using)
                 raise
             wanted = remaining
     return []
@@ -187,6 +188,22 @@ def _still_missing(wanted: list[Wanted], *, using: str) -> list[Wanted]:
         for one in wanted
         if one.place.project_id in projects and (one.place.project_id, one.place.date) not in there
     ]
+
+
+def _require_in_snapshot(wanted: list[Wanted], *, using: str) -> None:
+    """Raise PostgreSQL's serialization failure if such a report is there and a host's transaction cannot see it.
+
+    One that keeps to an older snapshot only hears that the key is taken. Asked to leave out what is taken, PostgreSQL
+    says that the transaction is to be repeated; what that would insert is undone.
+    """
+    if connections[using].get_autocommit():  # then no transaction is open
+        return
+    rows: QuerySet[Report] = QuerySet(Report, using=using)  # untold, by Django's own
+    with transaction.atomic(using=using):
+        rows.bulk_create(
+            [Report(project_id=one.place.project_id, date=one.place.date) for one in wanted], ignore_conflicts=True
+        )
+        transaction.set_rollback(True, using=using)
 
 
 def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *, using: str) -> list[Report]:
@@ -209,7 +226,11 @@ def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *,
 
 
 def make_today(*, actor: Any, project: Project, now: dt.datetime | None = None) -> tuple[Report, bool]:
-    """The report of the present date of ``project``, and whether it had to be made."""
+    """The report of the present date of ``project``, and whether it had to be made.
+
+    In a transaction of the caller's that keeps to one snapshot (REPEATABLE READ), somebody else may make the same one
+    unseen: PostgreSQL's serialization failure then says that the transaction is to be repeated.
+    """
     at = now or timezone.now()
     zone, note = _zone(project.time_zone)
     today = at.astimezone(zone).date()
