@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_pm.models import Event, Mail, NotificationPreferences, Project, Report, Role
@@ -165,6 +165,26 @@ class TestAtOnce:
         assert f"No report of project {projects[3].pk}" in caplog.text
         monkeypatch.undo()
         assert make_due() == 1
+
+    def test_a_part_that_the_database_cannot_do_is_not_in_the_way_of_those_after_it(self, monkeypatch):
+        """One that takes longer than a site allows its statements would be so every time."""
+        monkeypatch.setattr(reports, "CHUNK", 2)
+        slow, *others = [old_project() for _ in range(5)]
+        make_due(NOW - 2 * DAY)
+        summarise = reports.summarise
+
+        def take_too_long(places, now):
+            if any((place.project_id, str(place.date)) == (slow.pk, "2031-05-03") for place in places):
+                raise OperationalError("canceling statement due to statement timeout")
+            return summarise(places, now)
+
+        monkeypatch.setattr(reports, "summarise", take_too_long)
+        with pytest.raises(OperationalError, match="statement timeout"):
+            make_due()
+        assert [dates(project)[1:] for project in (slow, others[0])] == [[], []]
+        assert {tuple(dates(project)[1:]) for project in others[1:]} == {("2031-05-03", "2031-05-04")}
+        monkeypatch.undo()
+        assert make_due() == 4
 
     def test_a_date_that_fails_once_is_not_lost(self, monkeypatch, caplog):
         """What is missing before the last report of a project is not looked for again."""

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
@@ -58,11 +58,14 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
     A project is reported from the first ``REPORT_HOUR`` of its own after it was created. Where nobody looked for
     some days, the last ``CAUGHT_UP`` dates are made up for. The number of statements grows with the hundreds of
     projects. What the time does not suffice for, the next call makes.
+
+    Raises the first error of the database itself, when those have been made that can be.
     """
     at = now or timezone.now()
     began = timezone.now()
     made = 0
     failed: set[Any] = set()
+    broken: list[OperationalError] = []
 
     def left_out(wanted: Wanted, error: Exception) -> list[Report]:
         logger.error("No report of project %s could be made.", wanted.place.project_id, exc_info=error)
@@ -73,10 +76,19 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
         for chunk in _chunks(at):
             # What is missing before the last report is not looked for again: a later date waits for an earlier one.
             wanted = [one for one in chunk if one.place.project_id not in failed]
-            made += sum(len(reports) for reports in apart(partial(make, now=at), wanted, left_out))
+            try:
+                made += sum(len(reports) for reports in apart(partial(make, now=at), wanted, left_out))
+            except OperationalError as error:  # a statement that took too long, for instance: not for ever in the way
+                if not connections[router.db_for_write(Report)].is_usable():
+                    raise
+                broken.append(error)
+                failed.update(one.place.project_id for one in wanted)
             if timezone.now() - began >= for_at_most:
-                return made
-        _mail_early_ones(at)
+                break
+        else:
+            _mail_early_ones(at)
+    if broken:
+        raise broken[0]
     return made
 
 
