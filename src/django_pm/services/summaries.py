@@ -8,6 +8,7 @@ agree: a task that was deleted since, or that came from another project, is in t
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -54,8 +55,14 @@ class Place(NamedTuple):
 
     def starts(self) -> tuple[dt.datetime, ...]:
         """When the days of the trend begin, and, last, ``date`` itself."""
-        days = [*local_days.last_days(self.date, self.zone, TREND_DAYS), self.date]
-        return tuple(local_days.begins(day, self.zone) for day in days)
+        return tuple(start for _day, start in _calendar(self.date, self.zone))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _calendar(date: dt.date, zone: ZoneInfo) -> tuple[tuple[dt.date, dt.datetime], ...]:
+    """The days of the trend and ``date`` itself, and when they begin; many projects share them."""
+    days = [*local_days.last_days(date, zone, TREND_DAYS), date]
+    return tuple((day, local_days.begins(day, zone)) for day in days)
 
 
 @contextmanager
@@ -163,8 +170,15 @@ def _counts(using: str, starts: dict[Any, tuple[dt.datetime, ...]], now: dt.date
 
 def _assignees(using: str, starts: dict[Any, Any], now: dt.datetime) -> dict[Any, list[dict[str, Any]]]:
     """The open tasks of each assignee (None for nobody), who has most first."""
-    open_tasks = _tasks(using, starts).exclude(status=Status.COMPLETED).values("project", "assignee")
-    rows = open_tasks.annotate(count=Count("pk"), overdue=Count("pk", filter=Q(due_date__lt=now)))
+    open_ = ~Q(status=Status.COMPLETED)
+    # Counted among all tasks, which have just been read: asked for the open ones, PostgreSQL goes through those of all
+    # projects for each part of the projects, by the index that reminders need.
+    everybody = (
+        _tasks(using, starts)
+        .values("project", "assignee")
+        .annotate(count=Count("pk", filter=open_), overdue=Count("pk", filter=open_ & Q(due_date__lt=now)))
+    )
+    rows = everybody.filter(count__gt=0)
     most_first = [F("count").desc(), F("assignee").asc(nulls_last=True)]
     # Cut off there and not here: a project may have thousands of assignees.
     place = Window(RowNumber(), partition_by="project", order_by=most_first)
@@ -226,9 +240,8 @@ def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime | 
 
 
 def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.datetime | None) -> list[dict[str, Any]]:
-    days = local_days.last_days(place.date, place.zone, TREND_DAYS)
     trend = []
-    for number, (day, start) in enumerate(zip(days, place.starts(), strict=False)):
+    for number, (day, start) in enumerate(_calendar(place.date, place.zone)[:-1]):
         counts = happened.get(number, {})
         told = not counts.get("untold") and known_since is not None and known_since <= start
         trend.append({"date": day.isoformat(), **{name: counts.get(name, 0) for name in HAPPENED}, "complete": told})
