@@ -11,10 +11,11 @@ from typing import Any
 from unittest import mock
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, reset_queries
 from django.db.models import Count, Q
 from django.test.utils import CaptureQueriesContext
 
+from benchmarks import large_site
 from benchmarks.database import empty, tidy
 from benchmarks.measure import Samples, Table, interleaved, megabytes
 from benchmarks.probe import probe
@@ -43,17 +44,23 @@ SAMPLE = 100
 
 
 def run(*, short: bool) -> Iterator[Table]:
-    """Two tables for each number of projects."""
-    sizes, rounds = ([50], 3) if short else ([500, 5_000], 3)
+    """Two tables for each site; the last is one of some years."""
+    sizes, large = ([50], (20, 2_000)) if short else ([500, 5_000], (5_000, 1_000_000))
     try:
         for size in sizes:
             furnish(size)
-            yield _speed(size, rounds)
-            _forget()
-            yield _memory(size)
+            yield from _measured(size, 20 * size)
+        large_site.furnish(*large, until=NOW)
+        yield from _measured(*large)
     finally:
         _forget()
-        empty()
+        large_site.clear()
+
+
+def _measured(projects: int, tasks: int) -> Iterator[Table]:
+    yield _speed(projects, tasks, rounds=3)
+    _forget()
+    yield _memory(projects)
 
 
 def _memory(size: int) -> Table:
@@ -86,7 +93,7 @@ def _forget() -> None:
         cursor.execute("DELETE FROM django_pm_event WHERE object_type = 'report'")
 
 
-def _speed(size: int, rounds: int) -> Table:
+def _speed(size: int, tasks: int, rounds: int) -> Table:
     places = [_place(project) for project in Project.objects.order_by("pk")[:SAMPLE]]
     together = summarise(places, NOW)
     assert {place.project_id: counted(place, NOW) for place in places} == together
@@ -103,7 +110,8 @@ def _speed(size: int, rounds: int) -> Table:
     interleaved(rounds, {name: way for name, (_number, way) in ways.items()})
     times = ("computing", "storing", "together")
     columns = ("how", "statements", *times, "computing, x the loop", "together, x the loop", "rounds")
-    table = Table(f"Reports of {size:,} projects, ms for each (one by one: for {len(places)} of them)", *columns)
+    title = f"Reports of {size:,} projects with {tasks:,} tasks, ms for each (one by one: for {len(places)} of them)"
+    table = Table(title, *columns)
     for name, (number, _way) in ways.items():
         parts = [samples.median(f"{name} {part}") / number * 1000 for part in times]
         loop = [samples.median(f"{LOOP} {part}") / len(places) * 1000 for part in times]
@@ -114,6 +122,7 @@ def _speed(size: int, rounds: int) -> Table:
 
 
 def _statements(work: Callable[[], object]) -> int:
+    reset_queries()  # only so many are kept
     with CaptureQueriesContext(connection) as captured:
         work()
     return len(captured)

@@ -3,13 +3,13 @@
 import datetime as dt
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_pm.models import Event, Mail, NotificationPreferences, Project, Report, Role
 from django_pm.services import reports
-from django_pm.services.reports import make_due, make_today, rebuild
-from tests.factories import make_project, make_task, make_user
+from django_pm.services.reports import due_projects, make_due, make_today, rebuild
+from tests.factories import make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +47,10 @@ class TestWhen:
         assert dates(project) == ["2031-05-04"]
         assert make_due(NOW + DAY) == 1
         assert dates(project) == ["2031-05-04", "2031-05-05"]
+
+    def test_of_no_project(self):
+        assert make_due() == 0
+        assert list(due_projects(NOW)) == []
 
     @pytest.mark.parametrize(("hour", "minute", "is_made"), [(5, 59, False), (6, 0, True)])
     def test_from_the_hour_of_the_site(self, hour, minute, is_made, settings):
@@ -162,6 +166,44 @@ class TestAtOnce:
         monkeypatch.undo()
         assert make_due() == 1
 
+    def test_a_part_that_the_database_cannot_do_is_not_in_the_way_of_those_after_it(self, monkeypatch):
+        """One that takes longer than a site allows its statements would be so every time."""
+        monkeypatch.setattr(reports, "CHUNK", 2)
+        slow, *others = [old_project() for _ in range(5)]
+        make_due(NOW - 2 * DAY)
+        summarise = reports.summarise
+
+        def take_too_long(places, now):
+            if any((place.project_id, str(place.date)) == (slow.pk, "2031-05-03") for place in places):
+                raise OperationalError("canceling statement due to statement timeout")
+            return summarise(places, now)
+
+        monkeypatch.setattr(reports, "summarise", take_too_long)
+        with pytest.raises(OperationalError, match="statement timeout"):
+            make_due()
+        assert [dates(project)[1:] for project in (slow, others[0])] == [[], []]
+        assert {tuple(dates(project)[1:]) for project in others[1:]} == {("2031-05-03", "2031-05-04")}
+        monkeypatch.undo()
+        assert make_due() == 4
+
+    def test_a_date_that_fails_once_is_not_lost(self, monkeypatch, caplog):
+        """What is missing before the last report of a project is not looked for again."""
+        project, other = old_project(), old_project()
+        make_due(NOW - 3 * DAY)
+        summarise = reports.summarise
+
+        def fail_once(places, now):
+            if any((place.project_id, str(place.date)) == (project.pk, "2031-05-03") for place in places):
+                raise ValueError("broken")
+            return summarise(places, now)
+
+        monkeypatch.setattr(reports, "summarise", fail_once)
+        assert make_due() == 4
+        assert dates(project) == ["2031-05-01", "2031-05-02"]
+        monkeypatch.undo()
+        assert make_due() == 2
+        assert dates(project) == dates(other) == ["2031-05-01", "2031-05-02", "2031-05-03", "2031-05-04"]
+
 
 class TestToday:
     def test_is_made_once(self):
@@ -255,3 +297,68 @@ class TestMail:
         Mail.objects.all().delete()
         make_due()
         assert self.queued() == [(owner, "2031-05-03"), (owner, "2031-05-04")]
+
+
+class TestMailOfWhatWasMadeEarly:
+    """Somebody asks for the report of today before its hour has come."""
+
+    @pytest.fixture
+    def project(self, time_machine):
+        project = old_project(asks(make_user()))
+        make_due(NOW - DAY)
+        Mail.objects.all().delete()
+        time_machine.move_to(NOW.replace(hour=1), tick=False)
+        make_today(actor=None, project=project)
+        time_machine.move_to(NOW.replace(hour=5, minute=59), tick=False)
+        make_due()
+        return project
+
+    def recipients(self):
+        return [mail.recipient for mail in Mail.objects.order_by("pk")]
+
+    def test_goes_also_to_who_asks_by_then(self, project, time_machine):
+        early, manager = project.created_by, asks(make_user())
+        make_member(project, manager, Role.MANAGER)
+        asks(make_user())
+        assert self.recipients() == [early]
+        time_machine.move_to(NOW.replace(hour=6), tick=False)
+        assert [make_due(), make_due()] == [0, 0]
+        assert self.recipients() == [early, manager]
+        assert {mail.due_at for mail in Mail.objects.all()} == {NOW.replace(hour=6)}
+
+    def test_once_also_if_it_has_left(self, project, time_machine):
+        time_machine.move_to(NOW, tick=False)
+        Mail.objects.update(state="sent")
+        make_due()
+        assert [mail.state for mail in Mail.objects.all()] == ["sent"]
+
+    def test_of_today_alone(self, project, time_machine):
+        make_member(project, asks(make_user()), Role.MANAGER)
+        Mail.objects.all().delete()
+        time_machine.move_to(NOW + DAY, tick=False)
+        make_due()
+        assert {mail.occurrence for mail in Mail.objects.all()} == {"2031-05-05"}
+
+    def test_one_that_was_made_at_its_hour_is_mailed_as_it_was(self):
+        project = old_project(asks(make_user()))
+        make_due()
+        make_member(project, asks(make_user()), Role.MANAGER)
+        make_due()
+        assert self.recipients() == [project.created_by]
+
+    def test_whom_nobody_can_tell_is_in_nobodys_way(self, project, time_machine, monkeypatch, caplog):
+        other = old_project(asks(make_user()))
+        make_today(actor=None, project=other)
+        Mail.objects.all().delete()
+        recipients_of = reports.recipients_of
+
+        def fail(keys):
+            if project.pk in keys:
+                raise ValueError("broken")
+            return recipients_of(keys)
+
+        monkeypatch.setattr(reports, "recipients_of", fail)
+        time_machine.move_to(NOW, tick=False)
+        make_due()
+        assert self.recipients() == [other.created_by]
+        assert f"whom to mail report {Report.objects.get(project=project, date='2031-05-04').pk}" in caplog.text

@@ -335,6 +335,16 @@ class TestParts:
         found = said_of(project)["by_assignee"]
         assert [row["user"] for row in found] == [shown(user.pk) for user in (people[-1], *people[:19])]
 
+    def test_however_many_assignees_there_are_only_those_are_read(self, project):
+        for _ in range(22):
+            make_task(project, assignee=make_user())
+        with CaptureQueriesContext(connection) as captured:
+            said_of(project)
+        [statement] = [query["sql"] for query in captured if '"assignee"' in query["sql"] and "COUNT" in query["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            assert len(cursor.fetchall()) == 20
+
     def test_nobody_comes_after_those_who_have_as_many(self, project):
         user = make_user()
         make_task(project), make_task(project, assignee=user)

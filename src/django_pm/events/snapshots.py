@@ -16,8 +16,9 @@ def snapshot(using: str) -> Iterator[None]:
     Inside a caller's own transaction, it is what that one sees.
     """
     connection = connections[using]
+    is_ours = not connection.in_atomic_block and connection.get_autocommit()
     with _taking_no_write_lock(connection), transaction.atomic(using=using):
-        if connection.vendor == "postgresql" and len(connection.atomic_blocks) == 1:
+        if connection.vendor == "postgresql" and is_ours:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield

@@ -154,6 +154,8 @@ def unheard() -> Finding:
     while chunk := list(islice(dues, reminders.CHUNK)):
         number += len(chunk)
         nobody += [f"task {task}" for task, found in reminders.recipients_of(chunk).items() if not found]
+    if not number:
+        return fine(name, "no task is due within a day")
     if not nobody:
         return fine(name, f"{count(number, 'task')} due within a day, each with somebody to remind")
     what = f"nobody to remind of {count(len(nobody), 'task')} due within a day: {some(nobody)}"

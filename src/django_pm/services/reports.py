@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import Case, DateField, DateTimeField, Exists, F, Max, OuterRef, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
@@ -58,15 +58,37 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
     A project is reported from the first ``REPORT_HOUR`` of its own after it was created. Where nobody looked for
     some days, the last ``CAUGHT_UP`` dates are made up for. The number of statements grows with the hundreds of
     projects. What the time does not suffice for, the next call makes.
+
+    Raises the first error of the database itself, when those have been made that can be.
     """
     at = now or timezone.now()
     began = timezone.now()
     made = 0
+    failed: set[Any] = set()
+    broken: list[OperationalError] = []
+
+    def left_out(wanted: Wanted, error: Exception) -> list[Report]:
+        logger.error("No report of project %s could be made.", wanted.place.project_id, exc_info=error)
+        failed.add(wanted.place.project_id)
+        return []
+
     with acting(origin=ORIGIN):
         for chunk in _chunks(at):
-            made += sum(len(reports) for reports in apart(partial(make, now=at), chunk, _left_out))
+            # What is missing before the last report is not looked for again: a later date waits for an earlier one.
+            wanted = [one for one in chunk if one.place.project_id not in failed]
+            try:
+                made += sum(len(reports) for reports in apart(partial(make, now=at), wanted, left_out))
+            except OperationalError as error:  # a statement that took too long, for instance: not for ever in the way
+                if not connections[router.db_for_write(Report)].is_usable():
+                    raise
+                broken.append(error)
+                failed.update(one.place.project_id for one in wanted)
             if timezone.now() - began >= for_at_most:
                 break
+        else:
+            _mail_early_ones(at)
+    if broken:
+        raise broken[0]
     return made
 
 
@@ -86,6 +108,15 @@ def due_projects(now: dt.datetime) -> QuerySet[Any]:
 
     Later ones do not count: a clock that was wrong may have had them made, and is not to cost those until then.
     """
+    projects = _with_latest(now)
+    reports = Report.objects.filter(project=OuterRef("pk"))
+    due = projects.filter(~Exists(reports.filter(date=OuterRef("latest"))), created_at__lt=F("since"))
+    earlier = reports.filter(date__lt=OuterRef("latest")).order_by("-date")
+    return due.annotate(reported=Subquery(earlier.values("date")[:1])).only("pk", "time_zone")
+
+
+def _with_latest(now: dt.datetime) -> QuerySet[Any]:
+    """All projects, each with its ``latest`` date whose hour has come, and ``since``, when that was."""
     names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
     dates, instants = defaultdict(list), defaultdict(list)
     for name in names:
@@ -93,19 +124,15 @@ def due_projects(now: dt.datetime) -> QuerySet[Any]:
         date = local_days.reached(now, zone, _hour())
         dates[date].append(name)
         instants[local_days.begins(date, zone, _hour())].append(name)
-    if not dates:
-        return Project.objects.none()
 
-    def by_zone(found: dict[Any, list[str]], output_field: Any) -> Case:
+    def by_zone(found: dict[Any, list[str]], output_field: Any) -> Any:
+        if not found:  # there is no project
+            return Value(None, output_field)
         cases = (When(time_zone__in=names, then=Value(value)) for value, names in found.items())
         return Case(*cases, output_field=output_field)
 
-    reports = Report.objects.filter(project=OuterRef("pk"))
     # In the statement, since each zone has a date of its own.
-    annotated = Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
-    due = annotated.filter(~Exists(reports.filter(date=OuterRef("latest"))), created_at__lt=F("since"))
-    earlier = reports.filter(date__lt=OuterRef("latest")).order_by("-date")
-    return due.annotate(reported=Subquery(earlier.values("date")[:1])).only("pk", "time_zone")
+    return Project.objects.annotate(latest=by_zone(dates, DateField()), since=by_zone(instants, DateTimeField()))
 
 
 def _missing(project: Any, now: dt.datetime) -> list[Wanted]:
@@ -143,11 +170,6 @@ def _hour() -> int:
     return app_settings.REPORT_HOUR
 
 
-def _left_out(wanted: Wanted, error: Exception) -> list[Report]:
-    logger.error("No report of project %s could be made.", wanted.place.project_id, exc_info=error)
-    return []
-
-
 def make(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
     """Make these reports of different projects, as far as they are not there; those that are new.
 
@@ -163,6 +185,7 @@ def make(wanted: list[Wanted], now: dt.datetime) -> list[Report]:
         except IntegrityError:
             remaining = _still_missing(wanted, using=using)
             if len(remaining) == len(wanted):
+                _require_in_snapshot(wanted, using=using)
                 raise
             wanted = remaining
     return []
@@ -179,6 +202,22 @@ def _still_missing(wanted: list[Wanted], *, using: str) -> list[Wanted]:
     ]
 
 
+def _require_in_snapshot(wanted: list[Wanted], *, using: str) -> None:
+    """Raise PostgreSQL's serialization failure if such a report is there and a host's transaction cannot see it.
+
+    One that keeps to an older snapshot only hears that the key is taken. Asked to leave out what is taken, PostgreSQL
+    says that the transaction is to be repeated; what that would insert is undone.
+    """
+    if connections[using].get_autocommit():  # then no transaction is open
+        return
+    rows: QuerySet[Report] = QuerySet(Report, using=using)  # untold, by Django's own
+    with transaction.atomic(using=using):
+        rows.bulk_create(
+            [Report(project_id=one.place.project_id, date=one.place.date) for one in wanted], ignore_conflicts=True
+        )
+        transaction.set_rollback(True, using=using)
+
+
 def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *, using: str) -> list[Report]:
     reports: list[Report] = Report.objects.using(using).bulk_create(
         Report(
@@ -191,22 +230,7 @@ def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *,
         )
         for one in wanted
     )
-    mailed = [(report, one) for report, one in zip(reports, wanted, strict=True) if one.is_mailed]
-    recipients = recipients_of({report.project_id for report, _one in mailed})
-    Mail.objects.using(router.db_for_write(Mail)).bulk_create(
-        [
-            Mail(
-                kind=MailKind.REPORT,
-                object_id=str(report.pk),
-                occurrence=report.date.isoformat(),
-                recipient_id=user_id,
-                due_at=max(now, one.due_at),
-            )
-            for report, one in mailed
-            for user_id in sorted(recipients[report.project_id], key=str)
-        ],
-        ignore_conflicts=True,
-    )
+    _queue([(report, max(now, one.due_at)) for report, one in zip(reports, wanted, strict=True) if one.is_mailed])
     return reports
 
 
@@ -214,7 +238,11 @@ def _store(wanted: list[Wanted], summaries: dict[Any, Any], now: dt.datetime, *,
 
 
 def make_today(*, actor: Any, project: Project, now: dt.datetime | None = None) -> tuple[Report, bool]:
-    """The report of the present date of ``project``, and whether it had to be made."""
+    """The report of the present date of ``project``, and whether it had to be made.
+
+    In a transaction of the caller's that keeps to one snapshot (REPEATABLE READ), somebody else may make the same one
+    unseen: PostgreSQL's serialization failure then says that the transaction is to be repeated.
+    """
     at = now or timezone.now()
     zone, note = _zone(project.time_zone)
     today = at.astimezone(zone).date()
@@ -257,6 +285,42 @@ def recipients_of(project_ids: Collection[Any]) -> dict[Any, set[Any]]:
         if (keys := seen[user_id]) is None or project_id in keys:
             found[project_id].add(user_id)
     return found
+
+
+def _queue(due: list[tuple[Report, dt.datetime]]) -> None:
+    """Queue these reports, each to leave at its instant, for whoever is to get them and has no message yet."""
+    recipients = recipients_of({report.project_id for report, _at in due})
+    Mail.objects.using(router.db_for_write(Mail)).bulk_create(
+        [
+            Mail(
+                kind=MailKind.REPORT,
+                object_id=str(report.pk),
+                occurrence=report.date.isoformat(),
+                recipient_id=user_id,
+                due_at=at,
+            )
+            for report, at in due
+            for user_id in sorted(recipients[report.project_id], key=str)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _mail_early_ones(now: dt.datetime) -> None:
+    """Queue the reports of today that were made before their hour for those who have come to want them by it."""
+    of_today = Report.objects.filter(
+        project=OuterRef("pk"), date=OuterRef("latest"), generated_at__lt=OuterRef("since")
+    )
+    early = _with_latest(now).order_by("pk").annotate(early=Subquery(of_today.values("pk")[:1]))
+    keys = list(early.filter(early__isnull=False).values_list("early", flat=True))
+    for start in range(0, len(keys), CHUNK):
+        reports = Report.objects.filter(pk__in=keys[start : start + CHUNK]).order_by("pk")
+        for _ in apart(_queue, [(report, now) for report in reports.only("project", "date")], _not_mailed):
+            pass
+
+
+def _not_mailed(due: tuple[Report, dt.datetime], error: Exception) -> None:
+    logger.error("Nobody can say whom to mail report %s to.", due[0].pk, exc_info=error)
 
 
 def still_wanted(mails: Iterable[Mail], now: dt.datetime) -> dict[Any, Report | str]:

@@ -8,12 +8,13 @@ agree: a task that was deleted since, or that came from another project, is in t
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Value, When, Window
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When, Window
 from django.db.models.fields import BigIntegerField, DateTimeField, IntegerField, TextField
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Coalesce, NullIf, RowNumber
@@ -53,8 +54,14 @@ class Place(NamedTuple):
 
     def starts(self) -> tuple[dt.datetime, ...]:
         """When the days of the trend begin, and, last, ``date`` itself."""
-        days = [*local_days.last_days(self.date, self.zone, TREND_DAYS), self.date]
-        return tuple(local_days.begins(day, self.zone) for day in days)
+        return tuple(start for _day, start in _calendar(self.date, self.zone))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _calendar(date: dt.date, zone: ZoneInfo) -> tuple[tuple[dt.date, dt.datetime], ...]:
+    """The days of the trend and ``date`` itself, and when they begin; many projects share them."""
+    days = [*local_days.last_days(date, zone, TREND_DAYS), date]
+    return tuple((day, local_days.begins(day, zone)) for day in days)
 
 
 def summarise(places: Collection[Place], now: dt.datetime) -> dict[Any, dict[str, Any]]:
@@ -150,14 +157,22 @@ def _counts(using: str, starts: dict[Any, tuple[dt.datetime, ...]], now: dt.date
 
 def _assignees(using: str, starts: dict[Any, Any], now: dt.datetime) -> dict[Any, list[dict[str, Any]]]:
     """The open tasks of each assignee (None for nobody), who has most first."""
-    open_tasks = _tasks(using, starts).exclude(status=Status.COMPLETED).values("project", "assignee")
-    rows = open_tasks.annotate(count=Count("pk"), overdue=Count("pk", filter=Q(due_date__lt=now)))
+    open_ = ~Q(status=Status.COMPLETED)
+    # Counted among all tasks, which have just been read: asked for the open ones, PostgreSQL goes through those of all
+    # projects for each part of the projects, by the index that reminders need.
+    everybody = (
+        _tasks(using, starts)
+        .values("project", "assignee")
+        .annotate(count=Count("pk", filter=open_), overdue=Count("pk", filter=open_ & Q(due_date__lt=now)))
+    )
+    rows = everybody.filter(count__gt=0)
+    most_first = [F("count").desc(), F("assignee").asc(nulls_last=True)]
+    # Cut off there and not here: a project may have thousands of assignees.
+    place = Window(RowNumber(), partition_by="project", order_by=most_first)
     found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.order_by("project", "-count", F("assignee").asc(nulls_last=True)):
-        listed = found[row["project"]]
-        if len(listed) < ASSIGNEES:
-            user = event_types.encode(row["assignee"])
-            listed.append({"user": user, "open": row["count"], "overdue": row["overdue"]})
+    for row in rows.annotate(place=place).filter(place__lte=ASSIGNEES).order_by("project", "place"):
+        user = event_types.encode(row["assignee"])
+        found[row["project"]].append({"user": user, "open": row["count"], "overdue": row["overdue"]})
     return found
 
 
@@ -205,17 +220,15 @@ def _number_of_day(bounds: tuple[dt.datetime, ...]) -> Case:
 
 def _known_since(using: str, starts: dict[Any, Any]) -> dict[Any, dt.datetime | None]:
     """When the log begins, where its beginning has been pruned; None where nothing has happened since."""
-    first = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by().values("project_id")
+    # The first of the index: the lowest in a group would be looked for among all events of the project.
+    events = Event.objects.using(using).filter(project_id=OuterRef("pk")).order_by("created_at")
     pruned = ProjectStream.objects.using(using).filter(pk__in=starts, floor__gt=1)
-    return dict(
-        pruned.annotate(first=Subquery(first.annotate(at=Min("created_at")).values("at"))).values_list("pk", "first")
-    )
+    return dict(pruned.annotate(first=Subquery(events.values("created_at")[:1])).values_list("pk", "first"))
 
 
 def _days(place: Place, happened: dict[int, dict[str, int]], known_since: dt.datetime | None) -> list[dict[str, Any]]:
-    days = local_days.last_days(place.date, place.zone, TREND_DAYS)
     trend = []
-    for number, (day, start) in enumerate(zip(days, place.starts(), strict=False)):
+    for number, (day, start) in enumerate(_calendar(place.date, place.zone)[:-1]):
         counts = happened.get(number, {})
         told = not counts.get("untold") and known_since is not None and known_since <= start
         trend.append({"date": day.isoformat(), **{name: counts.get(name, 0) for name in HAPPENED}, "complete": told})

@@ -41,7 +41,6 @@ class Command(BaseCommand):
                 if not stop.is_set():
                     began = time.monotonic()
                     self.do(job, TURN)
-                    close_old_connections()
                     has_more = job.takes_turns and time.monotonic() - began >= TURN.total_seconds()
                     due[job] = began if has_more else began + job.every.total_seconds()
             stop.wait(max(0.0, min(due.values()) - time.monotonic()))
@@ -52,3 +51,5 @@ class Command(BaseCommand):
             job.do(for_at_most)
         except Exception:
             logger.exception("%s failed; it is tried again when it is due.", job.name)
+        finally:
+            close_old_connections()  # one that was lost is of no use to the next
