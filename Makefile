@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
 # must not lead the demo to that site's database, or its mail server.
 SITE := env -u DATABASE_URL -u DATABASE_POOL -u REDIS_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS \
-	-u PROXIES -u STATIC_ROOT -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
+	-u PROXIES -u STATIC_ROOT -u METRICS_TOKEN -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
 	-u SITE_URL -u EMAIL_HOST -u EMAIL_PORT -u EMAIL_HOST_USER -u EMAIL_HOST_PASSWORD -u EMAIL_USE_TLS -u EMAIL_USE_SSL \
 	-u DEFAULT_FROM_EMAIL \
 	PYTHONUTF8=1 DJANGO_SETTINGS_MODULE=config.settings PM_DATA_DIR="$(CURDIR)/$(DEMO_DATA)"

@@ -41,6 +41,7 @@ ONCE = (
 # What takes long and asks nothing of the user model: once on each database.
 ONCE_ON_EACH_DATABASE = (
     "tests/events/test_hostile.py",
+    "tests/health",
     "tests/mail/test_crash_points.py",
     "tests/models/test_indexes.py",
     "tests/realtime",
@@ -51,6 +52,7 @@ ONCE_ON_EACH_DATABASE = (
 # What tests a part that an extra or a site brings, and the module that says whether it is here.
 EXTRAS = {
     "tests/example/test_live_server.py": "channels",
+    "tests/health": "prometheus_client",
     "tests/realtime": "channels",
     "tests/serving": "channels",
     "tests/tasks": "celery",

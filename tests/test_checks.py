@@ -167,6 +167,11 @@ UNREADY = [
     ),
 ]
 
+# Told where an extra is missing.
+WITHOUT_EXTRAS = [
+    pytest.param({"DJANGO_PM": {"METRICS_TOKEN": "x"}}, ["W006"], ["METRICS_TOKEN", "django-pm[metrics]"], id="metrics")
+]
+
 RIGHT = [
     pytest.param({}, id="as the tests run"),
     pytest.param({"DJANGO_PM": {}}, id="empty"),
@@ -226,6 +231,15 @@ def test_what_is_not_ready_for_production_is_told_on_deployment(settings, ids, w
     assert all(message.level == checks.WARNING for message in messages)
 
 
+@pytest.mark.parametrize(("settings", "ids", "words"), WITHOUT_EXTRAS)
+def test_what_needs_an_extra_is_told_where_it_is_missing(settings, ids, words, monkeypatch):
+    monkeypatch.setattr(django_pm.checks, "find_spec", lambda name: None)
+    with override_settings(**settings):
+        (message,) = reported()
+    assert [message.id] == [f"django_pm.{short}" for short in ids]
+    assert [word for word in words if word not in f"{message.msg}\n{message.hint}"] == []
+
+
 def test_it_is_told_by_the_command_too(db):
     with override_settings(DJANGO_PM={"POLICI": "x"}):
         assert "django_pm.E002" in {message.id for message in checks.run_checks()}
@@ -238,7 +252,7 @@ def test_an_id_stands_for_one_thing():
 
 
 def test_every_id_is_tested():
-    tested = {f"django_pm.{short}" for case in WRONG + UNREADY for short in case.values[1]}
+    tested = {f"django_pm.{short}" for case in WRONG + UNREADY + WITHOUT_EXTRAS for short in case.values[1]}
     assert tested == set(ids_in_code())
 
 

@@ -35,6 +35,7 @@ DEFAULTS = {
     "REPORT_RETENTION_DAYS": 0,
     "SITE_URL": "",
     "MAIL_ATTEMPTS": 8,
+    "METRICS_TOKEN": "",
     "SUBSCRIBER_ATTEMPTS": 5,
 }
 OTHERS = {
@@ -57,6 +58,7 @@ OTHERS = {
     "REPORT_RETENTION_DAYS": 400,
     "SITE_URL": "https://pm.example.com",
     "MAIL_ATTEMPTS": 9,
+    "METRICS_TOKEN": "of-this-test",
     "SUBSCRIBER_ATTEMPTS": 7,
 }
 

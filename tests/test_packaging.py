@@ -34,6 +34,7 @@ OPTIONAL_MODULES = {
     "httpx",
     "markdown_it",
     "nh3",
+    "prometheus_client",
     "redis",
     "uvicorn",
     "websockets",
@@ -76,7 +77,7 @@ def test_version_stands_in_one_place():
 
 
 def test_extras_are_the_documented_ones():
-    assert set(EXTRAS) == {"all", "celery", "channels", "client", "redis", "testing", "ui"}
+    assert set(EXTRAS) == {"all", "celery", "channels", "client", "metrics", "redis", "testing", "ui"}
     assert set(re.findall(r"\w+", EXTRAS["all"][0].split("[")[1])) == set(EXTRAS) - {"all"}
     installed = importlib.metadata.metadata("django-pm")
     assert set(installed.get_all("Provides-Extra") or []) == set(EXTRAS)

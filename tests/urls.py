@@ -5,5 +5,6 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("", include("django_pm.health.urls")),
     path("", include("django_pm.api.urls")),
 ]

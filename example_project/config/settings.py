@@ -18,6 +18,7 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     HTTPS                  1 with DATABASE_URL and without DEBUG: redirect to https, secure cookies, HSTS
     PROXIES                0       how many reverse proxies of yours stand in front (they set X-Forwarded-*)
     STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
+    METRICS_TOKEN          none    what Prometheus shows to read /metrics; without one there is no such page
     TIME_ZONE              UTC
     SITE_URL               none, in the demo http://127.0.0.1:8000: where the links in mail lead
     EMAIL_HOST             localhost; in the demo none: mail goes to PM_DATA_DIR/mail, which /mailbox/ shows
@@ -72,6 +73,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "django_pm.health.middleware.request_metrics",  # first, so that it times all the others
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -181,6 +183,7 @@ REST_FRAMEWORK = {
 
 DJANGO_PM: dict[str, object] = {
     # The other defaults suit this site. What there is to set: docs/settings.md.
+    "METRICS_TOKEN": env.text("METRICS_TOKEN"),
     "SITE_URL": env.text("SITE_URL", "http://127.0.0.1:8000" if DEMO else ""),
     **({"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""} if DEMO else {}),
 }
@@ -261,6 +264,7 @@ STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 
 # --- Transport ----------------------------------------------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # who probes and scrapes comes past the proxy
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
 if HTTPS and env.number("PROXIES", default=0):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -1,4 +1,4 @@
-"""The WebSockets of the example site, and nothing else: `uvicorn config.sockets:application`.
+"""The WebSockets of the example site: `uvicorn config.sockets:application`. Of HTTP, it answers probes alone.
 
 HTTP is served beside it by `config.wsgi`, and a proxy sends each what is its own: docs/serving.md.
 """
@@ -14,6 +14,7 @@ env.set_unless_set("DATABASE_POOL", "6")  # as many as the threads that read for
 
 django.setup(set_prefix=False)
 
-from django_pm.realtime.asgi import with_notifications  # noqa: E402 (the apps must be ready)
+from django_pm.health.asgi import with_health  # noqa: E402 (the apps must be ready)
+from django_pm.realtime.asgi import only_sockets, with_notifications  # noqa: E402
 
-application = with_notifications()
+application = with_notifications(with_health(only_sockets))

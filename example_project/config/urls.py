@@ -16,6 +16,8 @@ urlpatterns = [
     path("accounts/login/", auth_views.LoginView.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("auth/token/", TokenView.as_view(), name="token"),
+    # For probes and Prometheus: /healthz, /readyz, /metrics.
+    path("", include("django_pm.health.urls")),
     # The whole of django-pm's REST API: /projects/, /tasks/, /comments/, /schema/, /docs/.
     path("", include("django_pm.api.urls")),
 ]

@@ -14,9 +14,11 @@ class DjangoPMConfig(AppConfig):
 
     def ready(self) -> None:
         from django_pm import checks  # noqa: F401 (registers the system checks)
+        from django_pm.health import instruments
         from django_pm.models import receivers
 
         receivers.connect()
+        instruments.connect()
         if find_spec("channels"):
             from django_pm.realtime import wake
 

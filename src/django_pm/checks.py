@@ -6,6 +6,7 @@ Errors stand where nothing could work, warnings where a site may have its reason
 from __future__ import annotations
 
 import difflib
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -178,6 +179,20 @@ def check_response_cache(app_configs: Any, **kwargs: Any) -> Messages:
             f"DJANGO_PM['RESPONSE_CACHE'] names {alias!r}, which is not in CACHES.",
             hint=f"CACHES has {', '.join(settings.CACHES)}; an empty string keeps no lists.",
             id="django_pm.E011",
+        )
+    ]
+
+
+@checks.register("django_pm")
+def check_metrics(app_configs: Any, **kwargs: Any) -> Messages:
+    """What Prometheus reads is written by its own library."""
+    if not app_settings.METRICS_TOKEN or find_spec("prometheus_client"):
+        return []
+    return [
+        checks.Warning(
+            "DJANGO_PM['METRICS_TOKEN'] is set, but prometheus_client is not installed: /metrics answers 404.",
+            hint='pip install "django-pm[metrics]"',
+            id="django_pm.W006",
         )
     ]
 

@@ -130,6 +130,10 @@ class AppSettings:
         8,
         "How often a message is tried that the mail server refuses for the moment, or that cannot be written.",
     )
+    METRICS_TOKEN = Setting(
+        "",
+        "What Prometheus shows as a bearer token to read `/metrics`; empty, there is no such page, nor any counting.",
+    )
     SUBSCRIBER_ATTEMPTS = Setting(
         5,
         "How often a subscriber may fail on one event before the event is parked and the rest goes on.",

@@ -351,7 +351,11 @@ class TestThePage:
     def test_every_line_is_explained(self):
         table = self.PAGE.split("| line | is not ok when |")[1].split("\n\n")[0]
         cells = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
-        assert re.findall(r"`(.+?)`", " ".join(cells)) == [*(check.name for check in doctor.CHECKS), "broker"]
+        assert re.findall(r"`(.+?)`", " ".join(cells)) == [
+            *(check.name for check in doctor.CHECKS),
+            "channel layer",
+            "broker",
+        ]
 
     def test_every_state_of_a_message_is_explained(self):
         table = self.PAGE.split("| state | what it means |")[1].split("\n\n")[0]

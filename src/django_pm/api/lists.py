@@ -37,6 +37,7 @@ from django_pm.cache.worth import Worth
 from django_pm.conf import app_settings
 from django_pm.events import feed
 from django_pm.events.snapshots import snapshot
+from django_pm.measures import ANSWERS
 from django_pm.models import Project
 
 REPRESENTATION = 1
@@ -60,6 +61,7 @@ def answer(view: Any) -> HttpResponseBase:
     if not reading.is_plain:
         return view.get_paginated_response(reading.data())
     if not reading.may_be_kept:
+        ANSWERS.note(1, Outcome.BYPASS.value)
         return _response(reading.make(), "", Outcome.BYPASS)
     request = view.request
     wants_any = request.headers.get("If-None-Match", "").strip() == "*"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from django_pm.cache.local import LocalStore
 from django_pm.cache.shared import LEASE_SECONDS, SharedStore
+from django_pm.measures import ANSWERS
 
 TRIES = 3
 """How often to begin anew when the versions have changed while somebody else made the answer."""
@@ -66,8 +66,6 @@ class Answers:
     def __init__(self, local: LocalStore, shared: SharedStore) -> None:
         self.local = local
         self.shared = shared
-        self.counts: Counter[Outcome] = Counter()
-        """How often each has been, in this process."""
         self._flights: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -77,8 +75,7 @@ class Answers:
         ``is_known`` says of a tag whether the asker has its bytes already; then nothing more is read.
         """
         found = self._find(question, reading, is_known)
-        with self._lock:
-            self.counts[found.outcome] += 1
+        ANSWERS.note(1, found.outcome.value)
         return found
 
     def _find(self, question: str, reading: Reading, is_known: Callable[[str], bool]) -> Answer:

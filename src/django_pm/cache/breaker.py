@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from django.core.signals import setting_changed
 
+from django_pm.measures import BREAKERS_OPEN
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -76,14 +78,18 @@ class Breaker:
         self._slow = 0
         if self._closed_at is not None:
             with self._lock:
+                was_open = self._closed_at is not None
                 self._closed_at, self._trying = None, False
-            logger.info("The cache %r is back.", self._name)
+            if was_open:
+                BREAKERS_OPEN.note(-1, self._name)
+                logger.info("The cache %r is back.", self._name)
 
     def _rest(self, why: str) -> None:
         with self._lock:
             was_closed = self._closed_at is None
             self._closed_at, self._trying, self._slow = self._clock(), False, 0
         if was_closed:
+            BREAKERS_OPEN.note(1, self._name)
             logger.warning("The cache %r is left alone for now: %s", self._name, why)
 
 

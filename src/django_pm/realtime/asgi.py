@@ -17,6 +17,7 @@ from typing import Any
 from channels.routing import ProtocolTypeRouter
 
 from django_pm.conf import app_settings
+from django_pm.measures import SOCKETS_CLOSED
 from django_pm.realtime import protocol
 from django_pm.realtime.authentication import ForeignOrigin, identify
 from django_pm.realtime.connection import Connection
@@ -70,18 +71,24 @@ async def notifications(scope: dict[str, Any], receive: Any, send: Any) -> None:
     try:
         peer = await here.ask(identify, scope)
     except ForeignOrigin:
+        SOCKETS_CLOSED.note(1, "foreign origin")
         await send({"type": "websocket.close"})  # before it was accepted: a 403 of the handshake
         return
     except Exception:
         logger.exception("Nobody can be identified.")
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": protocol.CLOSE_TRY_LATER})
+        await _refuse(send, protocol.CLOSE_TRY_LATER, "Connect again, later.")
         return
     # Accepted even so: a browser shows a page nothing of a handshake that was refused.
     await send({"type": "websocket.accept"})
     if peer is None:
-        await send({"type": "websocket.close", "code": protocol.CLOSE_NOT_SIGNED_IN, "reason": "Not signed in."})
+        await _refuse(send, protocol.CLOSE_NOT_SIGNED_IN, "Not signed in.")
     elif not here.admit(peer.credential.user_id, app_settings.SOCKETS_PER_USER):
-        await send({"type": "websocket.close", "code": protocol.CLOSE_TOO_MANY, "reason": "Too many sockets."})
+        await _refuse(send, protocol.CLOSE_TOO_MANY, "Too many sockets.")
     else:
         await Connection(peer, here, scope, receive, send).run()
+
+
+async def _refuse(send: Any, code: int, reason: str) -> None:
+    SOCKETS_CLOSED.note(1, str(code))
+    await send({"type": "websocket.close", "code": code, "reason": reason})

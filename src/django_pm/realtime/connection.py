@@ -20,6 +20,7 @@ from django.db import Error as DatabaseTrouble
 
 from django_pm import access
 from django_pm.api.fields import parse_key
+from django_pm.measures import SOCKETS_CLOSED, SOCKETS_OPEN
 from django_pm.models import Project
 from django_pm.realtime import protocol, reading
 from django_pm.realtime.authentication import Peer
@@ -94,16 +95,19 @@ class Connection:
         if not self.credential.can_be_checked:
             aged = loop.call_later(UNCHECKED_SECONDS, self.end, protocol.CLOSE_RESYNC, "Connect again.")
             self._ended.add_done_callback(lambda _ended: aged.cancel())
+        SOCKETS_OPEN.note(1)
         self._recovery = loop.create_task(self._or_end(self._start))
         parts = [loop.create_task(self._or_end(part)) for part in (self._write, self._read)]
         try:
             ending = await self._ended
         finally:
+            SOCKETS_OPEN.note(-1)
             self.hub.leave(self)
             tasks = [self._recovery, *parts]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        SOCKETS_CLOSED.note(1, "by client" if ending.code is None else str(ending.code))
         await self._close(ending)
 
     async def _or_end(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import Error as DatabaseTrouble
 
+from django_pm.measures import DELIVERY_SECONDS
 from django_pm.realtime import layer, protocol, reading
 from django_pm.realtime.authentication import Credential
 from django_pm.realtime.connection import Connection
@@ -296,6 +297,8 @@ class Hub:
                     self._resync(watcher)
         if followed:
             self.places[key] = news.place
+            for frame in news.frames:
+                DELIVERY_SECONDS.note(max(0.0, time.time() - frame.made_at))
         else:
             self.places.pop(key, None)
 

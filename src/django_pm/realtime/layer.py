@@ -13,6 +13,8 @@ from typing import Any
 
 from django.conf import settings
 
+from django_pm.services.findings import Finding, amiss, fine, told
+
 logger = logging.getLogger(__name__)
 
 GROUP = "django_pm.events"
@@ -21,6 +23,8 @@ MOST_NAMED = 500
 
 REST_SECONDS = 5.0
 LEAVE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+NAME = "channel layer"
 RENEWED_EVERY_SECONDS = 3600
 """Membership of a group expires (after a day, by default); it is renewed long before."""
 
@@ -44,6 +48,25 @@ async def send(project_ids: Iterable[Any]) -> None:
     keys = list(project_ids)
     if len(keys) <= MOST_NAMED:
         await _layer().group_send(GROUP, {"type": "django_pm.wake", "projects": keys})
+
+
+def look() -> Finding:
+    """Whether the layer passes a message on; for ``manage.py pm_doctor`` and ``/readyz``."""
+    if not reaches_others():
+        return fine(NAME, "none that other processes hear: events arrive by polling")
+    try:
+        asyncio.run(_knock())
+    except Exception as error:  # whatever the client of a layer's server raises
+        return amiss(
+            NAME, told(error), "Start its server, or correct CHANNEL_LAYERS. Events arrive by polling meanwhile."
+        )
+    return fine(NAME, "passes messages on")
+
+
+async def _knock() -> None:
+    """A message to a group in which nobody is."""
+    async with asyncio.timeout(LOOK_SECONDS):
+        await _layer().group_send(f"{GROUP}.nobody", {"type": "django_pm.nothing"})
 
 
 async def listen(hear: Callable[[Iterable[Any]], None]) -> None:

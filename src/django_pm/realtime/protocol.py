@@ -48,6 +48,8 @@ class Frame(NamedTuple):
     """In bytes."""
     seq: int = 0
     """The number of the event that it tells; 0 for others."""
+    made_at: float = 0.0
+    """When that event was made, in seconds since 1970."""
 
 
 def frame(kind: str, **fields: Any) -> Frame:

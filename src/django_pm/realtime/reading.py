@@ -318,7 +318,8 @@ def news(project_id: Any, since: Place, user_ids: Collection[Any]) -> News:
     frames: list[Frame] = []
     size = 0
     for event in page.events:
-        frames.append(protocol.frame(**_renamed(as_json(event))))
+        made_at = event.created_at.timestamp()
+        frames.append(protocol.frame(**_renamed(as_json(event)))._replace(made_at=made_at))
         size += frames[-1].size
         if size >= PAGE_BYTES:
             break

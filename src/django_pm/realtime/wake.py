@@ -16,6 +16,7 @@ from typing import Any
 
 from django_pm.realtime import layer
 from django_pm.realtime.hub import wake_all
+from django_pm.services.findings import Check, also
 from django_pm.signals import events_committed
 
 logger = logging.getLogger(__name__)
@@ -74,3 +75,4 @@ def wake(sender: Any, project_ids: set[Any], **kwargs: Any) -> None:
 def connect() -> None:
     """Called once, when the app is ready."""
     events_committed.connect(wake, dispatch_uid="django_pm.realtime.wake")
+    also(Check(layer.NAME, layer.look))

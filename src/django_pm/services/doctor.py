@@ -30,7 +30,7 @@ from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.conf import app_settings
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Task
 from django_pm.models.mail import UNFINISHED
-from django_pm.services import reminders, reports
+from django_pm.services import backlog, reminders, reports
 from django_pm.services.findings import NAMED, Check, Finding, amiss, broken, count, fine, some, told
 
 LATELY = dt.timedelta(days=1)
@@ -65,6 +65,32 @@ def migrations() -> Finding:
         what = f"not applied: {', '.join(missing)}"
         return broken(MIGRATIONS, what, "Run “manage.py migrate”, then look again for what else there is.")
     return fine(MIGRATIONS, "all applied")
+
+
+def events() -> Finding:
+    """Whether somebody hands events to subscribers, and whether those can do with them."""
+    name = "events"
+    now = timezone.now()
+    ages = backlog.unrelayed_for(now)
+    if not ages:
+        return fine(name, "nobody has subscribed: they are numbered by whoever reads them")
+    unnumbered = backlog.unnumbered_for(now)
+    late = [f"{subscriber} has had none yet" for subscriber, age in ages.items() if age is None]
+    late += [
+        f"{subscriber} has not had one of {timesince(now - age, now)} ago"
+        for subscriber, age in ages.items()
+        if age is not None and age > STUCK_AFTER
+    ]
+    if unnumbered > STUCK_AFTER:
+        late.append(f"one is without a number for {timesince(now - unnumbered, now)}")
+    if late:
+        what = some(late)
+        return broken(
+            name, what, "Run pm_run, pm_relay_events by cron, or a worker and a beat; if one does, see its log."
+        )
+    if parked := [f"{number} by {subscriber}" for subscriber, number in backlog.parked_events().items() if number]:
+        return amiss(name, f"parked: {some(parked)}", "See “Parked events” in the admin, and mend the handler.")
+    return fine(name, f"handed to {count(len(ages), 'subscriber')}, none is late")
 
 
 # --- Mail -----------------------------------------------------------------------------------------------------------
@@ -230,6 +256,7 @@ TABLES = (DATABASE, MIGRATIONS)
 CHECKS = [
     Check(DATABASE, database),
     Check(MIGRATIONS, migrations, needs=(DATABASE,)),
+    Check("events", events, needs=TABLES),
     Check("mail server", mail_server),
     Check("mail queue", queue, needs=TABLES),
     Check("mail tried again", waiting, needs=TABLES),

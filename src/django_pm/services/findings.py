@@ -63,19 +63,29 @@ def also(check: Check) -> None:
     _further[check.name] = check
 
 
+def added() -> list[Check]:
+    """What has been added."""
+    return list(_further.values())
+
+
 def examine(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Look at these and at what has been added, one after the other. A check that fails itself is a finding too."""
+    """Look at these and at what has been added, one after the other."""
     useless: set[str] = set()
-    for check in [*checks, *_further.values()]:
+    for check in [*checks, *added()]:
         if not useless.isdisjoint(check.needs):
             continue
-        try:
-            finding = check.look()
-        except Exception as error:  # whatever a driver, a backend or a host's code raises
-            finding = broken(check.name, told(error), "Looking at it failed, so look into that first.")
+        finding = looked_at(check)
         if finding.level is Level.BROKEN:
             useless.add(check.name)
         yield finding
+
+
+def looked_at(check: Check) -> Finding:
+    """What a check finds. That it fails itself is a finding too."""
+    try:
+        return check.look()
+    except Exception as error:  # whatever a driver, a backend or a host's code raises
+        return broken(check.name, told(error), "Looking at it failed, so look into that first.")
 
 
 def told(error: BaseException) -> str:

@@ -49,6 +49,13 @@ class Wanted(NamedTuple):
     note: str
 
 
+class Day(NamedTuple):
+    """A date of a time zone, and the instant at which its report was due."""
+
+    date: dt.date
+    since: dt.datetime
+
+
 # For all projects
 
 
@@ -115,15 +122,21 @@ def due_projects(now: dt.datetime) -> QuerySet[Any]:
     return due.annotate(reported=Subquery(earlier.values("date")[:1])).only("pk", "time_zone")
 
 
+def latest_day(time_zone: str, now: dt.datetime) -> Day:
+    """The latest date of a zone whose hour has come."""
+    zone, _note = _zone(time_zone)
+    date = local_days.reached(now, zone, _hour())
+    return Day(date, local_days.begins(date, zone, _hour()))
+
+
 def _with_latest(now: dt.datetime) -> QuerySet[Any]:
     """All projects, each with its ``latest`` date whose hour has come, and ``since``, when that was."""
     names = Project.objects.order_by().values_list("time_zone", flat=True).distinct()
     dates, instants = defaultdict(list), defaultdict(list)
     for name in names:
-        zone, _note = _zone(name)
-        date = local_days.reached(now, zone, _hour())
+        date, since = latest_day(name, now)
         dates[date].append(name)
-        instants[local_days.begins(date, zone, _hour())].append(name)
+        instants[since].append(name)
 
     def by_zone(found: dict[Any, list[str]], output_field: Any) -> Any:
         if not found:  # there is no project
