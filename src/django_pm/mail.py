@@ -11,7 +11,6 @@ import datetime as dt
 import logging
 import random
 import smtplib
-import uuid
 from collections import Counter
 from collections.abc import Collection
 from email.utils import parseaddr
@@ -30,6 +29,7 @@ from django.utils import timezone, translation
 
 from django_pm import users
 from django_pm.conf import app_settings
+from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import local_days, reminders, reports
@@ -51,9 +51,6 @@ FRESH_FOR = dt.timedelta(seconds=5)
 
 BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
-LONGEST_LINE = 998
-"""In characters (RFC 5322, section 2.1.1)."""
-
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
 
@@ -71,21 +68,6 @@ class Letter(NamedTuple):
     context: dict[str, Any]
     thread: str
     """What it is about, the same for every message about it: mail programs show these together."""
-
-
-class Message(EmailMultiAlternatives):
-    """One whose links in headers stay in one piece, and whose boundary is known beforehand.
-
-    Django 6 folds long headers by Python's newer policy, which encodes what it cannot fold. Nobody decodes a link.
-    To find a boundary that is in none of the parts, Python searches them by a pattern that it compiles each time.
-    """
-
-    def message(self, **options: Any) -> Any:
-        if "policy" in options:
-            options["policy"] = options["policy"].clone(max_line_length=LONGEST_LINE)
-        message = super().message(**options)
-        message.set_boundary(f"={uuid.uuid4().hex}=")
-        return message
 
 
 class ServerAway(Exception):
