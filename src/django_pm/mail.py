@@ -26,6 +26,7 @@ from django.db import connections, router, transaction
 from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.translation import gettext
 
 from django_pm import users
 from django_pm.conf import app_settings
@@ -286,9 +287,10 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
         raise ValidationError("The recipient has no e-mail address.")
     validate_email(address)
     unsubscribe = unsubscribe_url(user, mail.kind)
-    context = {**letter.context, "recipient": user, "recipient_name": users.display_name(user)}
-    context |= {"unsubscribe_url": unsubscribe, "site_url": app_settings.SITE_URL}
+    name = users.display_name(user)
+    context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
     with translation.override(_language(preferences)), timezone.override(_zone(preferences)):
+        context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
         subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
         text = render_to_string(f"{letter.template}.txt", context)
         html = render_to_string(f"{letter.template}.html", context)
