@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import random
 import smtplib
+import time
 from collections import Counter
 from collections.abc import Collection
 from email.utils import parseaddr
@@ -22,8 +23,9 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.db import connections, router, transaction
-from django.db.models import QuerySet
+from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -57,6 +59,13 @@ HUNG_UP = (0, 421)
 
 TOO_LARGE = 552
 """What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
+
+UNENDED = (MailState.CLAIMED, MailState.SENDING)
+UNSURE = 20
+"""How many messages are noted as sent before that is known to be on the database's disk (``docs/mail.md`` says why)."""
+
+DATABASE_AWAY = 1.0
+"""Seconds between two attempts to note what was sent."""
 
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
@@ -116,6 +125,8 @@ class Batch:
         self._asked_at: dt.datetime | None = None
         self._taken: tuple[Mail, dt.datetime] | None = None
         """What the server took last, and when, until that is noted."""
+        self._unsure: list[tuple[Mail, dt.datetime]] = []
+        """The same of those before, of which that is noted, but perhaps not on the database's disk yet."""
         self.is_cut_short = False
         """Whether some were put back: the server is away, or there was no time left."""
 
@@ -124,7 +135,7 @@ class Batch:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._note_taken()
+            self._note_in_the_end()
         finally:
             self._disconnect()
 
@@ -215,26 +226,53 @@ class Batch:
 
     def _rows(self, mails: Collection[Mail]) -> QuerySet[Mail]:
         """These, as far as they are still ours: a claim that ran out may be somebody else's by now."""
-        claimed = Mail.objects.using(router.db_for_write(Mail)).filter(state__in=[MailState.CLAIMED, MailState.SENDING])
-        return claimed.filter(pk__in=[mail.pk for mail in mails], due_at=self._mails[0].due_at)
+        return self._claimed(mails, *UNENDED)
+
+    def _claimed(self, mails: Collection[Mail], *states: MailState) -> QuerySet[Mail]:
+        ours = Mail.objects.using(router.db_for_write(Mail)).filter(due_at=self._mails[0].due_at)
+        return ours.filter(pk__in=[mail.pk for mail in mails], state__in=states)
 
     def _begin(self, mail: Mail) -> bool:
         """Count the attempt, and note that it may be with the server from now on; whether it is still ours.
 
         What has become of the one before is noted by the same statement: one commit for each message.
         """
+        if len(self._unsure) >= UNSURE:
+            self._note_taken()
         mail.attempts += 1
         before = self._taken
         noted = _note(mail, before, self._mails[0].due_at)
         self._taken = None
+        if before:
+            self._unsure.append(before)
         return noted == 1 + bool(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
 
     def _note_taken(self) -> None:
-        """Note the end of the last that the server took, if that is still to be noted."""
+        """Note the end of what the server took, for good: of the last, and of those before where that was lost.
+
+        The last is written even if it is noted. This is waited for, and with it all that was written before is on disk.
+        """
         if self._taken:
-            mail, sent_at = self._taken
-            self._rows([mail]).update(state=MailState.SENT, reason="", sent_at=sent_at)
+            self._unsure.append(self._taken)
             self._taken = None
+        if self._unsure:
+            last, sent_at = self._unsure[-1]
+            ours = self._claimed([mail for mail, _at in self._unsure], MailState.SENT, *UNENDED)
+            ours.exclude(~Q(pk=last.pk), state=MailState.SENT).update(state=MailState.SENT, reason="", sent_at=sent_at)
+            self._unsure = []
+
+    def _note_in_the_end(self) -> None:
+        """The same, even if the database went away meanwhile: as soon as it is back, while the claim holds."""
+        connection = connections[router.db_for_write(Mail)]
+        while True:
+            try:
+                return self._note_taken()
+            except (InterfaceError, OperationalError):
+                if connection.in_atomic_block or timezone.now() > self._mails[0].due_at:
+                    raise
+                logger.warning("The database is away; what was sent is noted when it is back.", exc_info=True)
+                connection.close()
+                time.sleep(DATABASE_AWAY)
 
     def _end(self, mail: Mail, state: MailState, reason: str) -> MailState:
         self._rows([mail]).update(state=state, reason=reason[:500], attempts=mail.attempts)
@@ -273,10 +311,20 @@ def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt
             " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
             " reason = CASE id WHEN %s THEN reason ELSE '' END,"
             " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
-            " WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
+            f"{_unwaited(connection)} WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
             [key, key, begun.attempts, key, key, moment(sent_at), key, before.pk, moment(claimed_until)],
         )
         return int(cursor.rowcount)
+
+
+def _unwaited(connection: BaseDatabaseWrapper) -> str:
+    """What makes PostgreSQL answer an ``UPDATE`` before that is on its disk, for this transaction alone.
+
+    To wait for the disk took about as long as to write a message. See ``Batch._note_taken``.
+    """
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        return ""
+    return " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwaited"
 
 
 def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> EmailMultiAlternatives:
