@@ -8,6 +8,7 @@ have taken without our knowing. It is sent again, with the same Message-ID, when
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import random
 import smtplib
@@ -342,7 +343,7 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
         subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
         text = render_to_string(f"{letter.template}.txt", context)
         html = render_to_string(f"{letter.template}.html", context)
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or str(DNS_NAME)
+    domain = _domain(settings.DEFAULT_FROM_EMAIL)
     thread = f"<{letter.thread}@{domain}>"
     headers = {
         "Message-ID": f"<{mail.message_id}@{domain}>",
@@ -357,15 +358,21 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     return message
 
 
+@functools.lru_cache(maxsize=8)
+def _domain(sender: str) -> str:
+    """Where messages come from, and so their names."""
+    return parseaddr(sender)[1].rpartition("@")[2] or str(DNS_NAME)
+
+
 def _language(preferences: NotificationPreferences | None) -> str:
     """What the recipient has chosen, if the site (still) has it."""
     chosen = preferences.language if preferences else ""
-    return chosen if chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    return chosen if chosen and chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def _zone(preferences: NotificationPreferences | None) -> str:
     chosen = preferences.time_zone if preferences else ""
-    return chosen if local_days.find_zone(chosen) else settings.TIME_ZONE
+    return chosen if chosen and local_days.find_zone(chosen) else settings.TIME_ZONE
 
 
 def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str | Exception]:
