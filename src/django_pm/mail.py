@@ -271,7 +271,7 @@ class Batch:
             except (InterfaceError, OperationalError):
                 if connection.in_atomic_block or timezone.now() > self._mails[0].due_at:
                     raise
-                logger.warning("The database is away; what was sent is noted when it is back.", exc_info=True)
+                logger.warning("The database is away. It is asked again, to note what was sent.")
                 connection.close()
                 time.sleep(DATABASE_AWAY)
 

@@ -6,13 +6,14 @@ ASCII. With it, to write a message took longer than to hand it over. Whatever is
 
 from __future__ import annotations
 
+import functools
 import re
 import uuid
 from email.generator import BytesGenerator
 from email.header import Header
 from email.message import Message as Part
 from email.policy import SMTP, Compat32
-from email.utils import formatdate
+from email.utils import formataddr, formatdate, getaddresses
 from io import BytesIO
 from typing import Any
 
@@ -85,7 +86,7 @@ class Message(EmailMultiAlternatives):
         if self.cc or self.reply_to or "Message-ID" not in extra or DJANGOS.intersection(map(str.lower, extra)):
             return None
         subject = str(self.subject)
-        headers = {"From": self.from_email, "To": ", ".join(self.to)}
+        headers = {"From": _encoded(str(self.from_email)), "To": ", ".join(self.to)}
         headers["Date"] = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
         headers |= extra
         if "\n" in subject or "\r" in subject or not all(map(plain, map(str, headers.values()))):
@@ -104,6 +105,14 @@ class Message(EmailMultiAlternatives):
         parts = {"plain": self.body.encode(), "html": html.encode()}
         too_long = any(len(line) > LONGEST_LINE for part in parts.values() for line in part.split(b"\n"))
         return None if too_long else parts
+
+
+@functools.lru_cache(maxsize=8)
+def _encoded(sender: str) -> str:
+    """With a name that is not ASCII as headers have it; as it is, where that is not plain."""
+    addresses = getaddresses([sender])
+    is_plain = sender.isprintable() and len(addresses) == 1 and addresses[0][1].isascii()
+    return formataddr(addresses[0]) if is_plain and not sender.isascii() else sender
 
 
 def _multipart(headers: dict[str, str], parts: dict[str, bytes], lines: Folding) -> Written:

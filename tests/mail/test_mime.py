@@ -117,6 +117,17 @@ class TestMessages:
             "text/html",
         ]
 
+    @pytest.mark.parametrize("name", ["Projekte Süd", "プロジェクト", '"Süd, Ost"', "Süd\u00a0Ost"])
+    def test_the_name_of_the_sender(self, name):
+        ours, djangos = (
+            without_chance(sent(make(kind, from_email=f"{name} <pm@site.example>")))
+            for kind in (mime.Message, EmailMultiAlternatives)
+        )
+        if OLDER:
+            assert unfolded(ours) == unfolded(djangos)
+        else:
+            assert parsed(ours) == parsed(djangos)
+
     def test_the_date_is_now(self):
         message = make().message(**{} if OLDER else {"policy": email.policy.SMTP})
         assert abs(parsedate_to_datetime(message["Date"]).timestamp() - time.time()) < 5
@@ -128,6 +139,7 @@ class TestMessages:
             {"subject": "Dig\rBcc: b@example.org"},
             {"to": "a@example.org\nBcc: b@example.org"},
             {"from_email": "pm@site.example\r\nBcc: b@example.org"},
+            {"from_email": "Süd\r\nBcc: b@example.org <pm@site.example>"},
             {"headers": {**HEADERS, "References": "<1@site.example>\nBcc: b@example.org"}},
             {"headers": {**HEADERS, "X-Title": "Dig\n Bcc: b@example.org"}},
         ],
@@ -139,7 +151,8 @@ class TestMessages:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"from_email": "Projekte Süd <pm@site.example>"},
+            {"from_email": "Projekte Süd <pm@söd.example>"},
+            {"from_email": "Süd <a@site.example>, Ost <b@site.example>"},
             {"to": "Ärzte <a@exämple.org>"},
             {"cc": ["c@example.org"]},
             {"reply_to": ["c@example.org"]},
