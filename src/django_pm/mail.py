@@ -2,7 +2,8 @@
 
 One message for each recipient, one connection for each batch. A claim is committed before anything is sent, and the
 beginning and the end of each message as they come: whoever is killed leaves at most one message that the server may
-have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out.
+have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out. The database
+knows of each message before the next one leaves; its disk may know later, and we remember for it until then.
 """
 
 from __future__ import annotations
@@ -238,7 +239,7 @@ class Batch:
 
         What has become of the one before is noted by the same statement: one commit for each message.
         """
-        if len(self._unsure) >= UNSURE:
+        if len(self._unsure) + bool(self._taken) >= UNSURE:
             self._note_taken()
         mail.attempts += 1
         before = self._taken
