@@ -16,8 +16,8 @@ from django.db import router
 from django.db.models import Q
 from django.utils import formats, timezone
 from django.utils.functional import cached_property
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext
 
@@ -110,8 +110,7 @@ class Words:
     @property
     def rest_of_sentence(self) -> SafeString:
         """What comes after title and project, in HTML."""
-        values = {"due": escape(self.due), "zone": escape(self.time_zone)}
-        return mark_safe(gettext("is due on <strong>%(due)s</strong> (%(zone)s).") % values)  # noqa: S308 (escaped)
+        return format_html(gettext("is due on <strong>{due}</strong> ({zone})."), due=self.due, zone=self.time_zone)
 
 
 def queue_due(now: dt.datetime | None = None) -> int:
