@@ -21,7 +21,7 @@ LEASE_SECONDS = 2
 """After so long, whoever began to make an answer counts as gone, and somebody else begins."""
 
 MOST_BYTES = 1_000_000
-"""What is larger is not shared: Memcached refuses it, and Redis takes so long over it that it seems to be in trouble."""
+"""What is larger is not shared: Memcached refuses it, and Redis takes so long over it that it seems in trouble."""
 
 PREFIX = "django_pm:answer:"
 
