@@ -104,6 +104,28 @@ def test_slow_calls_in_a_row_count_as_a_failure(breaker, clock):
     assert breaker.is_resting
 
 
+def test_calls_that_are_slow_together_count_as_one(breaker, clock):
+    """A pause of our own process, for lack of a processor say, makes all calls slow that are on their way."""
+    for _ in range(SLOW_CALLS - 1):
+        together = threading.Barrier(9)
+
+        def wait(together=together):
+            together.wait(PATIENCE)  # all have begun
+            together.wait(PATIENCE)  # and it is later
+
+        threads = [threading.Thread(target=breaker.call, args=(wait, None)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        together.wait(PATIENCE)
+        clock.now += 2 * SLOW_SECONDS
+        together.wait(PATIENCE)
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert not breaker.is_resting
+    breaker.call(takes(clock, SLOW_SECONDS * 2), None)
+    assert breaker.is_resting
+
+
 def test_a_fast_call_between_slow_ones_forgives(breaker, clock):
     for _ in range(5):
         breaker.call(takes(clock, SLOW_SECONDS * 2), None)

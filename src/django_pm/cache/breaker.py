@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +23,8 @@ REST_SECONDS = 5.0
 SLOW_SECONDS = 0.1
 """A call that takes longer counts as a failure, for the database would have been faster."""
 
-SLOW_CALLS = 2
-"""So many in a row: one may be a pause of our own process."""
+SLOW_CALLS = 3
+"""So many one after the other. Those that are slow at the same time are one: our own process may have paused."""
 
 
 class Breaker:
@@ -35,6 +36,8 @@ class Breaker:
         self._lock = threading.Lock()
         self._resting_since: float | None = None
         self._slow = 0
+        self._last_slow = -math.inf
+        """When the last slow call that counted ended."""
 
     def call(self, work: Callable[[], T], otherwise: T) -> T:
         """What ``work`` gives; ``otherwise`` where it raises, or where it is not called now."""
@@ -46,7 +49,7 @@ class Breaker:
         except Exception as error:  # whatever the client of a cache raises when its server is away
             self._rest(f"{type(error).__name__}: {error}")
             return otherwise
-        self._note(self._clock() - began)
+        self._note(began, self._clock())
         return found
 
     @property
@@ -66,13 +69,14 @@ class Breaker:
             self._resting_since = self._clock()
             return True
 
-    def _note(self, seconds: float) -> None:
-        if seconds > SLOW_SECONDS:
+    def _note(self, began: float, ended: float) -> None:
+        if ended - began > SLOW_SECONDS:
             with self._lock:
-                self._slow += 1
+                if began >= self._last_slow:
+                    self._slow, self._last_slow = self._slow + 1, ended
                 had_enough = self._slow >= SLOW_CALLS or self._resting_since is not None
             if had_enough:
-                self._rest(f"{seconds:.2f} s for an answer")
+                self._rest(f"{ended - began:.2f} s for an answer")
             return
         self._slow = 0
         if self._resting_since is not None:
