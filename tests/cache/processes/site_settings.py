@@ -7,3 +7,5 @@ from tests.settings import *  # noqa: F403
 
 CACHES = json.loads(os.environ["PM_TEST_CACHES"])
 DJANGO_PM = {"THROTTLE_USER": "1000000/min", "THROTTLE_ANONYMOUS": "1000000/min"}
+DEBUG = True  # for the header that says where an answer came from
+DATABASES["default"]["CONN_MAX_AGE"] = 60  # noqa: F405
