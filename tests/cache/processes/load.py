@@ -58,7 +58,7 @@ class Result:
 class Visitor:
     """Somebody with a connection to each server that is kept open."""
 
-    def __init__(self, ports: list[int], user: Any) -> None:
+    def __init__(self, ports: list[int], user: Any, first: int = 0) -> None:
         credentials = base64.b64encode(f"{user.get_username()}:{PASSWORD}".encode()).decode()
         self._headers = {
             "Host": "pm.example.com",  # the same for both, as behind a proxy: the addresses in lists are made of it
@@ -66,7 +66,7 @@ class Visitor:
             "Content-Type": "application/json",
         }
         self._connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for port in ports]
-        self._next = itertools.cycle(self._connections)
+        self._next = itertools.islice(itertools.cycle(self._connections), first, None)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str, Any]:
         """The status, where the answer came from, and the answer; from one server after the other."""
@@ -92,7 +92,7 @@ class Load:
     def run(self, name: str, seconds: float, trouble: Callable[[], None] | None = None) -> Result:
         """So many seconds of it, with `trouble` done again and again meanwhile."""
         result, ends = Result(name), threading.Event()
-        threads = [threading.Thread(target=self._read, args=(result, ends)) for _ in range(READERS)]
+        threads = [threading.Thread(target=self._read, args=(result, ends, number)) for number in range(READERS)]
         threads.append(threading.Thread(target=self._write, args=(result, ends)))
         for thread in threads:
             thread.start()
@@ -121,8 +121,8 @@ class Load:
             time.sleep(0.05)
         raise AssertionError
 
-    def _read(self, result: Result, ends: threading.Event) -> None:
-        visitor = Visitor(self.ports, self.user)
+    def _read(self, result: Result, ends: threading.Event, number: int) -> None:
+        visitor = Visitor(self.ports, self.user, number)  # the same list is asked for at both servers
         paths = itertools.cycle(
             [f"/tasks/?project={self.task.project_id}", "/tasks/", "/tasks/?page_size=5&ordering=title"]
         )
@@ -149,7 +149,7 @@ class Load:
 
     def _write(self, result: Result, ends: threading.Event) -> None:
         visitor = Visitor(self.ports, self.user)
-        while not ends.wait(2 * PAUSE):
+        while not ends.wait(4 * PAUSE):
             try:
                 self._change(visitor)
             except OSError as error:
