@@ -77,7 +77,9 @@ def judge(results):
         if LONG:  # with fewer requests the few that wait are more than a twentieth
             assert result.p95 <= 2 * calm.p95 + 0.03, str(result)
         assert result.slow <= calm.slow + max(8, WAITS * len(result.took)), str(result)
-        assert result.recovery is None or result.recovery <= RECOVERY, str(result)
+        assert result.recovery is None or result.recovery <= 2 * RECOVERY, str(result)
+    # A trial on a busy machine may itself be too slow to count, and the next one is five seconds later.
+    assert sum((result.recovery or 0) > RECOVERY for result in results) <= 1
 
 
 def test_killed_frozen_emptied_full_and_with_old_data(load, own_redis):
@@ -87,7 +89,7 @@ def test_killed_frozen_emptied_full_and_with_old_data(load, own_redis):
         def play(name, trouble=None, end=lambda: None):
             result = visitors.run(name, SECONDS, trouble)
             end()
-            result.recovery = visitors.until_it_is_shared(2 * RECOVERY)
+            result.recovery = visitors.until_it_is_shared(3 * RECOVERY)
             results.append(result)
 
         own_redis.kill()
@@ -132,5 +134,5 @@ def test_slow(load, own_redis, tmp_path):
             be_slow(seconds)
             results.append(visitors.run(f"{seconds} s slow", SECONDS))
             be_slow(0)
-            results[-1].recovery = visitors.until_it_is_shared(2 * RECOVERY)
+            results[-1].recovery = visitors.until_it_is_shared(3 * RECOVERY)
         judge(results)
