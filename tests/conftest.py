@@ -7,6 +7,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from django_pm.api import lists
+from django_pm.cache.worth import Worth
 from tests import factories
 
 
@@ -34,6 +36,12 @@ def _quick_flush() -> Iterator[None]:
         if connection.vendor == "postgresql":
             patch.setattr(type(connection.ops), "sql_flush", sql_flush)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose lists were not worth keeping in one test is not remembered in the next one."""
+    monkeypatch.setattr(lists, "worth", Worth())
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ other. What depends on anything else is not kept:
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -88,6 +89,8 @@ class ListReading:
         self._request = view.request
         self._project_key: Any = None
         self._is_too_much = False
+        self._is_filed = False
+        """Whether what is read now is going to be filed under the versions of its projects."""
 
     @property
     def is_plain(self) -> bool:
@@ -133,18 +136,27 @@ class ListReading:
         return json.dumps([versions, classes, request.build_absolute_uri(request.path), asked])
 
     def vector(self) -> Any:
-        sight = self._view.sight
-        one = self._project_key
+        sight, one = self._view.sight, self._project_key
         projects = sight.seen() if one is None else sight.narrow(Project.objects.filter(pk=one))
         try:
-            return feed.vector(projects, at_most=MOST_PROJECTS)
+            found = feed.vector(projects, at_most=MOST_PROJECTS)
+            # Those that had no stream have one by now: all who ask for them at once need not make a list each.
+            return feed.vector(projects, at_most=MOST_PROJECTS) if found is None else found
         except feed.TooMany:
             self._is_too_much = True
             worth.note_too_much(self._reader)
             return None
 
-    def snapshot(self) -> AbstractContextManager[None]:
-        return snapshot(feed.database())
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with snapshot(feed.database()):
+            self._view.look_again()
+            self._project_key = self._view.only_project()  # a task may have moved since, and its comments with it
+            self._is_filed = True
+            try:
+                yield
+            finally:
+                self._is_filed = False
 
     def make(self) -> bytes:
         view = self._view
@@ -166,7 +178,7 @@ class ListReading:
     def _rows(self) -> QuerySet[Any]:
         view = self._view
         rows: QuerySet[Any] = view.get_queryset()
-        if view.sight is None:
+        if not self._is_filed:
             return rows
         if self._project_key is not None:
             rows = rows.filter(**{rows.model.project_lookup: self._project_key})

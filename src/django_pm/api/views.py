@@ -93,6 +93,9 @@ class NestedViewSet(ProjectObjectViewSet):
     def only_project(self) -> Any:
         return self.parent.owning_project_id
 
+    def look_again(self) -> None:
+        del self.parent
+
     @cached_property
     def parent(self) -> Any:
         """The project or task this URL is under."""
@@ -110,7 +113,7 @@ class CommentViewSet(NestedViewSet):
 
     @cached_property
     def parent(self) -> Task:
-        task: Task = self.get_visible(Task.objects.all(), self.kwargs["task_id"])
+        task: Task = self.get_visible(Task.objects.using(self.using), self.kwargs["task_id"])
         return task
 
     def rows(self) -> QuerySet[Comment]:
@@ -138,7 +141,7 @@ class MembershipViewSet(NestedViewSet):
 
     @cached_property
     def parent(self) -> Project:
-        project: Project = self.get_visible(Project.objects.all(), self.kwargs["project_id"])
+        project: Project = self.get_visible(Project.objects.using(self.using), self.kwargs["project_id"])
         return project
 
     def rows(self) -> QuerySet[Membership]:

@@ -100,7 +100,8 @@ class Answers:
         with self._alone(tag) as is_alone:
             if not is_alone:
                 body = self.local.get(tag)
-            elif (body := self.shared.get(tag)) is None:
+                return None if body is None else Answer(body, tag, Outcome.LOCAL)
+            if (body := self.shared.get(tag)) is None:
                 if self.shared.begin(tag):
                     try:
                         return self._made(question, reading)
