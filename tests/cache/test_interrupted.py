@@ -61,6 +61,13 @@ class World:
         else:
             factories.make_member(self.second, self.reader)
 
+    def move(self):
+        """The task goes to the other project, and its comments with it."""
+        Task.objects.filter(pk=self.task.pk).update(project=self.second)
+
+    def move_back(self):
+        Task.objects.filter(pk=self.task.pk).update(project=self.first)
+
     def all_at_once(self):
         self.edit()
         self.say_nothing()
@@ -103,11 +110,12 @@ def truth(settings):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("change", ["edit", "say_nothing", "come_or_go", "all_at_once"])
+@pytest.mark.parametrize("change", ["edit", "say_nothing", "come_or_go", "all_at_once", "move"])
 def test_a_list_is_of_before_or_after(world, truth, path, change):
     path = path.format(project=world.first.pk, task=world.task.pk)
     with Session() as somebody:
         for at in range(MOST_STATEMENTS):
+            world.move_back()
             world.edit()  # so that the list has to be made
             world.rename()
             before = truth(path, world.reader)
