@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import connections
@@ -23,6 +24,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import status
+from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
 
 import django_pm
@@ -48,6 +50,29 @@ MOST_PROJECTS = 500
 REMEMBERED_FOR = 60
 """Seconds for which it is remembered of a user that they see too many."""
 
+ANSWERING = {
+    "list",
+    "dispatch",
+    "finalize_response",
+    "paginator",
+    "paginate_queryset",
+    "get_paginated_response",
+    "get_serializer",
+}
+"""Methods of a view through which a list passes on its way in the REST framework, and not here."""
+
+OPTIONS = {
+    "queryset",
+    "serializer_class",
+    "filterset_class",
+    "filter_backends",
+    "ordering_fields",
+    "default_ordering",
+    "relative_parameters",
+    "cache_version",
+}
+"""What ``as_view(…)`` may have given to one URL: such a view is as good as a subclass."""
+
 PAGING = {"cursor", "page_size", "count", "ordering"}
 
 answers = Answers(LocalStore(), SharedStore())
@@ -58,7 +83,8 @@ def answer(view: Any) -> HttpResponseBase:
     """The list that ``view`` is asked for, for ``view.request``."""
     reading = ListReading(view)
     if not reading.is_plain:
-        return view.get_paginated_response(reading.data())
+        response: Response = ListModelMixin.list(view, view.request)
+        return response
     if not reading.may_be_kept:
         return _response(reading.make(), "", Outcome.BYPASS)
     request = view.request
@@ -90,16 +116,18 @@ class ListReading:
     @property
     def is_plain(self) -> bool:
         """Whether pages and bytes are made as we make them, by nothing that a host has put in their place."""
-        request = self._request
-        renderer = type(request.accepted_renderer)
-        is_ours = renderer is FastJSONRenderer and type(self._view.paginator) is KeysetPagination
-        return is_ours and is_plain(request.accepted_media_type)
+        request, view = self._request, self._view
+        if not is_plain(request.accepted_media_type) or not _answers_as_we_do(type(view)):
+            return False
+        return type(request.accepted_renderer) is FastJSONRenderer and type(view.paginator) is KeysetPagination
 
     @property
     def may_be_kept(self) -> bool:
         """Whether the answer depends on the question and the projects alone. What it must know for that it asks now."""
         view = self._view
         if not (app_settings.RESPONSE_CACHE and vars(type(view)).get("is_cached")):
+            return False
+        if not OPTIONS.isdisjoint(vars(view)):
             return False
         connection = connections[feed.database()]
         if connection.in_atomic_block or not connection.get_autocommit():
@@ -117,7 +145,8 @@ class ListReading:
         asked = sorted((name, values) for name, values in request.query_params.lists())
         classes = [f"{cls.__module__}.{cls.__qualname__}" for cls in (type(view), serializer)]
         versions = [django_pm.__version__, REPRESENTATION, view.cache_version]
-        return json.dumps([versions, classes, request.build_absolute_uri(request.path), asked])
+        # A query that means the same may come back in links as another one: in raw UTF-8 instead of escaped, say.
+        return json.dumps([versions, classes, asked, view.paginator.link_to(request, "")])
 
     def vector(self) -> Any:
         projects = Project.objects.all()
@@ -141,9 +170,8 @@ class ListReading:
     def data(self) -> Any:
         """The representations of one page; ``view.paginator`` knows its neighbours then."""
         view = self._view
-        serializer = view.get_serializer()
         rows = view.filter_queryset(self._rows())
-        found = columns.columns_of(serializer, rows) if self.is_plain else None
+        found = columns.columns_of(view.get_serializer([], many=True), rows)
         if found is None:
             return view.get_serializer(view.paginate_queryset(rows), many=True).data
         view.paginator.columns = found.sources
@@ -157,6 +185,18 @@ class ListReading:
         if self._project_key is not None:
             rows = rows.filter(**{rows.model.project_lookup: self._project_key})
         return rows.using(feed.database())  # where the versions are read: a replica may be behind
+
+
+_ours: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _answers_as_we_do(cls: type) -> bool:
+    """Whether no class of a host's has a hand in the page or in the answer, which it may want to add to."""
+    if cls not in _ours:
+        known = ("django_pm.api.", "rest_framework.", "django.")
+        hosts = [base for base in cls.__mro__ if not base.__module__.startswith(known)]
+        _ours[cls] = all(vars(base).keys().isdisjoint(ANSWERING) for base in hosts)
+    return _ours[cls]
 
 
 def _known_parameters(view: Any) -> set[str]:

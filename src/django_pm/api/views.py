@@ -59,6 +59,9 @@ class TaskViewSet(ProjectObjectViewSet):
     relative_parameters = frozenset({"overdue"})
 
     def only_project(self) -> Any:
+        filters = getattr(self.filterset_class, "base_filters", {})
+        if filters.get("project") is not TaskFilterSet.base_filters["project"]:
+            return None  # a host's own of that name may mean something else
         try:
             return parse_key(Project, self.request.query_params.get("project", ""))
         except ValueError:

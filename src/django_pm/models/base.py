@@ -476,7 +476,11 @@ def _batched(objs: list[Any], size: int) -> list[list[Any]]:
     return [objs[start : start + size] for start in range(0, len(objs), size)]
 
 
-def related_count(relation: str, model: type[models.Model], **filters: Any) -> Subquery:
+class RelatedCount(Subquery):
+    """What ``related_count`` makes; by its class it is known to be a number."""
+
+
+def related_count(relation: str, model: type[models.Model], **filters: Any) -> RelatedCount:
     """How many rows of ``relation`` each row has, as a correlated sub-select.
 
     A join with ``Count`` would group the whole table before the first row of a page is known; this is computed
@@ -486,4 +490,4 @@ def related_count(relation: str, model: type[models.Model], **filters: Any) -> S
     related: type[models.Model] = link.related_model
     rows = related._base_manager.filter(**{link.field.name: OuterRef("pk")}, **filters).order_by()
     count = Func("pk", function="COUNT", output_field=models.IntegerField())
-    return Subquery(rows.annotate(n=count).values("n"), output_field=models.IntegerField())
+    return RelatedCount(rows.annotate(n=count).values("n"), output_field=models.IntegerField())
