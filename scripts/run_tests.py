@@ -31,6 +31,7 @@ PYTEST_NO_TESTS = 5
 # (The permission walk asks the same of every database, and takes a minute or two.)
 ONCE = (
     "tests/api/test_permission_walk.py",
+    "tests/cache/test_hot_walk.py",
     "tests/client",
     "tests/commands/test_seed_memory.py",
     "tests/example",
