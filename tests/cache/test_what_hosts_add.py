@@ -613,23 +613,37 @@ class TestWhatIsKept:
         settings.DEBUG = False
         assert "X-Cache" not in ask(TaskViewSet, owner, "/t/").headers
 
-    def test_a_filter_by_project_of_a_host(self, people):
-        """What we take for one project may be several to a host's own filter of that name."""
+    @pytest.mark.parametrize("how", ["filter", "backend", "method"])
+    def test_a_filter_by_project_of_a_host(self, people, how):
+        """What we take for one project may be several to a host's own filter of that name, or nothing."""
 
         class Filters(TaskFilterSet):
             project = django_filters.ModelMultipleChoiceFilter(queryset=Project.objects.all())
 
-        class Willing(TaskViewSet):
+        class Several(TaskViewSet):
             is_cached = True
             filterset_class = Filters
 
+        class Deaf(TaskViewSet):
+            is_cached = True
+            filter_backends = [SearchFilter]
+
+        class Unfiltered(TaskViewSet):
+            is_cached = True
+
+            def filter_queryset(self, queryset):
+                return queryset
+
+        view = {"filter": Several, "backend": Deaf, "method": Unfiltered}[how]
         owner, project, _task = people
         other = make_project(owner)
         make_task(other)
         path = f"/tasks/?project={project.pk}&project={other.pk}"
-        assert self.kept(Willing, owner, path)
-        rows = json.loads(ask(Willing, owner, path).content)["results"]
+        assert self.kept(view, owner, path) is (view is not Deaf)
+        rows = json.loads(ask(view, owner, path).content)["results"]
         assert {row["project"] for row in rows} == {project.pk, other.pk}
+        Task.objects.filter(project=project).update(title="elsewhere")
+        assert b"elsewhere" in ask(view, owner, path).content
 
     def test_every_way_to_represent_is_kept_as_it_is(self, people):
         """With `is_cached`, whatever else a class does: kept or not, the answer is the same."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from rest_framework.test import APIClient
 
 from django_pm.access import OpenPolicy, RolePolicy
+from django_pm.events import feed
 from django_pm.events.feed import number_all
-from django_pm.models import Membership, Project, Role
+from django_pm.models import Membership, Project, ProjectStream, Role
 from tests.cache.support import came_from, plainly, told
 from tests.factories import (
     PASSWORD,
@@ -229,3 +231,48 @@ def test_any_tag(site):
     assert viewer.get("/tasks/", HTTP_IF_NONE_MATCH="*").status_code == 304
     assert stranger.get("/tasks/", HTTP_IF_NONE_MATCH="*").json()["results"] == []
     assert stranger.get(site.lists[3], HTTP_IF_NONE_MATCH="*").status_code == 404
+
+
+class ByGroup(RolePolicy):
+    """A host's own, by rows of which no event tells: it sees the projects that are named like its groups."""
+
+    def projects_of(self, user):
+        return Project.objects.filter(name__in=user.groups.values("name"))
+
+
+@pytest.mark.parametrize("path", ["/tasks/", "/projects/"])
+def test_sight_gained_between_the_versions_and_the_rows(site, path, monkeypatch):
+    """What comes in between must not be filed under the versions that others share."""
+    groups = {name: Group.objects.create(name=name) for name in ("secret", "rest")}
+    for user in (site.viewer, site.other):
+        user.groups.add(groups["rest"])
+    viewer, other = site.client("viewer"), site.client("other")
+    gained = iter([groups["secret"]])
+
+    def vector(*args, **kwargs):
+        found = read(*args, **kwargs)
+        for group in gained:
+            site.viewer.groups.add(group)
+        return found
+
+    read = feed.vector
+    monkeypatch.setattr(feed, "vector", vector)
+    with told(POLICY=f"{__name__}.ByGroup"):
+        assert b"secret" in viewer.get(path).content
+        assert b"secret" not in other.get(path).content
+        site.viewer.groups.clear()
+        assert viewer.get(path).json()["results"] == []
+        for client in (viewer, other):
+            assert client.get(path).content == plainly(client, path).content
+
+
+def test_projects_alike_but_for_their_key(site):
+    """Streams that began as copies of each other stand where the other stands."""
+    Membership.objects.filter(project=site.project, user=site.other).delete()
+    Membership.objects.filter(project=site.rest, user=site.viewer).delete()
+    number_all()
+    ProjectStream.objects.update(epoch="same", seq=100)
+    for path in ("/tasks/", "/projects/"):
+        for _time in range(2):
+            for name, is_seen in (("viewer", True), ("other", False)):
+                assert (b"secret" in site.client(name).get(path).content) is is_seen

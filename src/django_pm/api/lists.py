@@ -23,6 +23,7 @@ from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
 from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
@@ -201,7 +202,8 @@ def _answers_as_we_do(cls: type) -> bool:
 
 def _known_parameters(view: Any) -> set[str]:
     """The parameters that decide about a list, and only by the state of its projects."""
-    filters = getattr(view, "filterset_class", None) if view.filter_backends else None
+    is_filtered = any(issubclass(backend, DjangoFilterBackend) for backend in view.filter_backends)
+    filters = getattr(view, "filterset_class", None) if is_filtered else None
     return PAGING | (filters.base_filters.keys() if filters else set()) - view.relative_parameters
 
 

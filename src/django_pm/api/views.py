@@ -7,6 +7,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
@@ -59,13 +61,17 @@ class TaskViewSet(ProjectObjectViewSet):
     relative_parameters = frozenset({"overdue"})
 
     def only_project(self) -> Any:
-        filters = getattr(self.filterset_class, "base_filters", {})
-        if filters.get("project") is not TaskFilterSet.base_filters["project"]:
-            return None  # a host's own of that name may mean something else
+        if not self._filters_by_one_project():
+            return None
         try:
             return parse_key(Project, self.request.query_params.get("project", ""))
         except ValueError:
             return None
+
+    def _filters_by_one_project(self) -> bool:
+        """Whether ``?project=`` means what it means to us: to a host's own filters it may mean several, or nothing."""
+        is_ours = type(self).filter_queryset is GenericAPIView.filter_queryset and self.filterset_class is TaskFilterSet
+        return is_ours and DjangoFilterBackend in self.filter_backends
 
     def rows(self) -> QuerySet[Task]:
         return self.queryset.with_counts()
