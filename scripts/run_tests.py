@@ -41,6 +41,7 @@ ONCE = (
 
 # What takes long and asks nothing of the user model: once on each database.
 ONCE_ON_EACH_DATABASE = (
+    "tests/cache/test_same_as_uncached.py",
     "tests/events/test_hostile.py",
     "tests/mail/test_crash_points.py",
     "tests/models/test_indexes.py",

@@ -6,6 +6,7 @@ other. What depends on anything else is not kept:
 
 - a list that is asked for with a parameter which is relative to now, or which is not known here;
 - a list of a host's subclass, unless it says of itself ``is_cached = True``: it may show what no event tells of;
+- a list of ours that ``as_view`` was given options for, such as a serializer: the same;
 - anything that is read inside a transaction.
 """
 
