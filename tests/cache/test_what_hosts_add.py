@@ -20,6 +20,7 @@ from rest_framework.filters import SearchFilter
 from rest_framework.mixins import ListModelMixin
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
+from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 from rest_framework.utils.encoders import JSONEncoder
 
@@ -309,6 +310,13 @@ class PaginationOfOurKind(TaskViewSet):
     class pagination_class(KeysetPagination):
         def envelope(self, data):
             return {"data": data, "next": self._link(forward=True)}
+
+
+@case
+class PaginationWithItsOwnResponse(TaskViewSet):
+    class pagination_class(KeysetPagination):
+        def get_paginated_response(self, data):
+            return Response({"data": data})
 
 
 @case
