@@ -35,6 +35,7 @@ ONCE = (
     "tests/cache/test_coherence.py",
     "tests/cache/test_local.py",
     "tests/cache/test_shared.py",
+    "tests/cache/test_hot_walk.py",
     "tests/client",
     "tests/commands/test_seed_memory.py",
     "tests/example",
@@ -45,6 +46,7 @@ ONCE = (
 # What takes long and asks nothing of the user model: once on each database.
 ONCE_ON_EACH_DATABASE = (
     "tests/cache/processes",
+    "tests/cache/test_same_as_uncached.py",
     "tests/events/test_hostile.py",
     "tests/mail/test_crash_points.py",
     "tests/models/test_indexes.py",

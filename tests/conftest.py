@@ -38,10 +38,18 @@ def _quick_flush() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose lists were not worth keeping in one test is not remembered in the next one."""
-    monkeypatch.setattr(lists, "worth", Worth())
+class Tireless(Worth):
+    """Keeps lists for everybody, however often they miss: tests write far more than they read."""
+
+    def is_worth(self, reader: Any) -> bool:
+        return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_rests() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "worth", Tireless())
+        yield
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
 from django_pm.api.base import ProjectObjectViewSet
 from django_pm.api.fields import parse_key
-from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
+from django_pm.api.filters import DeclaredFilters, ProjectFilterSet, TaskFilterSet
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.models import Comment, Membership, Project, Task
 from django_pm.models.base import ProjectObject
@@ -59,10 +60,17 @@ class TaskViewSet(ProjectObjectViewSet):
     relative_parameters = frozenset({"overdue"})
 
     def only_project(self) -> Any:
+        if not self._filters_by_one_project():
+            return None
         try:
             return parse_key(Project, self.request.query_params.get("project", ""))
         except ValueError:
             return None
+
+    def _filters_by_one_project(self) -> bool:
+        """Whether ``?project=`` means what it means to us: to a host's own filters it may mean several, or nothing."""
+        is_ours = type(self).filter_queryset is GenericAPIView.filter_queryset and self.filterset_class is TaskFilterSet
+        return is_ours and DeclaredFilters in self.filter_backends
 
     def rows(self) -> QuerySet[Task]:
         return self.queryset.with_counts()
