@@ -31,6 +31,11 @@ PYTEST_NO_TESTS = 5
 # (The permission walk asks the same of every database, and takes a minute or two.)
 ONCE = (
     "tests/api/test_permission_walk.py",
+    "tests/cache/test_breaker.py",
+    "tests/cache/test_coherence.py",
+    "tests/cache/test_local.py",
+    "tests/cache/test_shared.py",
+    "tests/cache/test_hot_walk.py",
     "tests/client",
     "tests/commands/test_seed_memory.py",
     "tests/example",
@@ -40,6 +45,8 @@ ONCE = (
 
 # What takes long and asks nothing of the user model: once on each database.
 ONCE_ON_EACH_DATABASE = (
+    "tests/cache/processes",
+    "tests/cache/test_same_as_uncached.py",
     "tests/events/test_hostile.py",
     "tests/health",
     "tests/mail/test_crash_points.py",
@@ -51,6 +58,7 @@ ONCE_ON_EACH_DATABASE = (
 
 # What tests a part that an extra or a site brings, and the module that says whether it is here.
 EXTRAS = {
+    "tests/cache/processes": "django_redis",
     "tests/example/test_live_server.py": "channels",
     "tests/health": "prometheus_client",
     "tests/realtime": "channels",

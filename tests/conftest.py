@@ -7,6 +7,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from django_pm.api import lists
+from django_pm.cache.worth import Worth
 from tests import factories
 
 
@@ -33,6 +35,20 @@ def _quick_flush() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if connection.vendor == "postgresql":
             patch.setattr(type(connection.ops), "sql_flush", sql_flush)
+        yield
+
+
+class Tireless(Worth):
+    """Keeps lists for everybody, however often they miss: tests write far more than they read."""
+
+    def is_worth(self, reader: Any) -> bool:
+        return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_rests() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lists, "worth", Tireless())
         yield
 
 

@@ -18,6 +18,7 @@ django.setup()
 from django.core.mail import send_mail  # noqa: E402 (the apps must be ready)
 from django.template.loader import render_to_string  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from django.utils.translation import gettext  # noqa: E402
 
 from django_pm import schedules, users  # noqa: E402
 from django_pm.models import MailKind, Task  # noqa: E402
@@ -60,12 +61,14 @@ def remind(task_id: int) -> None:
 def words(task: Task) -> tuple[str, str, str, str]:
     """Subject, text, HTML and address, from our own templates."""
     user: Any = task.assignee
+    name = users.display_name(user)
     context = {
         "task": task,
         "project": task.project,
         "words": Words(task),
         "recipient": user,
-        "recipient_name": users.display_name(user),
+        "recipient_name": name,
+        "greeting": gettext("Hello %(name)s,") % {"name": name},
         "unsubscribe_url": unsubscribe_url(user, MailKind.REMINDER),
     }
     return (

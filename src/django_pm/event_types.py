@@ -19,6 +19,8 @@ OMITTED: dict[str, bool] = {"omitted": True}
 
 MAX_VALUE_BYTES = 4096
 
+MOST_EXACT = 10**15
+
 NAMES: dict[str, tuple[str, str, str]] = {
     "project": ("project.created", "project.updated", "project.deleted"),
     "member": ("member.added", "member.changed", "member.removed"),
@@ -48,7 +50,22 @@ def event_type(kind: str, before: Row | None, after: Row | None) -> str | None:
         return created if after is not None else None
     if after is None:
         return removed
-    return changed if any(before[column] != after[column] for column in after) else None
+    return changed if any(differ(before[column], after[column]) for column in after) else None
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values of a column read differently.
+
+    Python takes ``True``, ``1`` and ``1.0`` for equal, also deep inside of JSON, where they are not. A number beyond
+    what a double counts exactly has no kind: PostgreSQL gives ``1e16`` back as an integer.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(differ(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) != len(other) or any(map(differ, one, other))
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)) and one == other:
+        return type(one) is not type(other) and abs(one) < MOST_EXACT
+    return bool(one != other)
 
 
 def changes(before: Row | None, after: Row | None, *, untold: Collection[str] = ()) -> dict[str, Any]:
@@ -58,7 +75,7 @@ def changes(before: Row | None, after: Row | None, *, untold: Collection[str] = 
     """
     columns = after if after is not None else (before or {})
     pairs = {column: (before[column] if before else None, after[column] if after else None) for column in columns}
-    differing = {column: pair for column, pair in pairs.items() if pair[0] != pair[1]}
+    differing = {column: pair for column, pair in pairs.items() if differ(*pair)}
     return {
         column: OMITTED if column in untold else [encode(old), encode(new)] for column, (old, new) in differing.items()
     }

@@ -2,16 +2,18 @@
 
 One message for each recipient, one connection for each batch. A claim is committed before anything is sent, and the
 beginning and the end of each message as they come: whoever is killed leaves at most one message that the server may
-have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out.
+have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out. The database
+knows of each message before the next one leaves; its disk may know later, and we remember for it until then.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 import random
 import smtplib
-import uuid
+import time
 from collections import Counter
 from collections.abc import Collection
 from email.utils import parseaddr
@@ -23,13 +25,16 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.db import connections, router, transaction
-from django.db.models import QuerySet
+from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+from django.utils.translation import gettext
 
 from django_pm import users
 from django_pm.conf import app_settings
+from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import local_days, reminders, reports
@@ -51,14 +56,18 @@ FRESH_FOR = dt.timedelta(seconds=5)
 
 BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
-LONGEST_LINE = 998
-"""In characters (RFC 5322, section 2.1.1)."""
-
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
 
 TOO_LARGE = 552
 """What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
+
+UNENDED = (MailState.CLAIMED, MailState.SENDING)
+UNSURE = 20
+"""How many messages are noted as sent before that is known to be on the database's disk (``docs/mail.md`` says why)."""
+
+DATABASE_AWAY = 1.0
+"""Seconds between two attempts to note what was sent."""
 
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
@@ -71,21 +80,6 @@ class Letter(NamedTuple):
     context: dict[str, Any]
     thread: str
     """What it is about, the same for every message about it: mail programs show these together."""
-
-
-class Message(EmailMultiAlternatives):
-    """One whose links in headers stay in one piece, and whose boundary is known beforehand.
-
-    Django 6 folds long headers by Python's newer policy, which encodes what it cannot fold. Nobody decodes a link.
-    To find a boundary that is in none of the parts, Python searches them by a pattern that it compiles each time.
-    """
-
-    def message(self, **options: Any) -> Any:
-        if "policy" in options:
-            options["policy"] = options["policy"].clone(max_line_length=LONGEST_LINE)
-        message = super().message(**options)
-        message.set_boundary(f"={uuid.uuid4().hex}=")
-        return message
 
 
 class ServerAway(Exception):
@@ -133,6 +127,8 @@ class Batch:
         self._asked_at: dt.datetime | None = None
         self._taken: tuple[Mail, dt.datetime] | None = None
         """What the server took last, and when, until that is noted."""
+        self._unsure: list[tuple[Mail, dt.datetime]] = []
+        """The same of those before, of which that is noted, but perhaps not on the database's disk yet."""
         self.is_cut_short = False
         """Whether some were put back: the server is away, or there was no time left."""
 
@@ -141,7 +137,7 @@ class Batch:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._note_taken()
+            self._note_in_the_end()
         finally:
             self._disconnect()
 
@@ -232,26 +228,53 @@ class Batch:
 
     def _rows(self, mails: Collection[Mail]) -> QuerySet[Mail]:
         """These, as far as they are still ours: a claim that ran out may be somebody else's by now."""
-        claimed = Mail.objects.using(router.db_for_write(Mail)).filter(state__in=[MailState.CLAIMED, MailState.SENDING])
-        return claimed.filter(pk__in=[mail.pk for mail in mails], due_at=self._mails[0].due_at)
+        return self._claimed(mails, *UNENDED)
+
+    def _claimed(self, mails: Collection[Mail], *states: MailState) -> QuerySet[Mail]:
+        ours = Mail.objects.using(router.db_for_write(Mail)).filter(due_at=self._mails[0].due_at)
+        return ours.filter(pk__in=[mail.pk for mail in mails], state__in=states)
 
     def _begin(self, mail: Mail) -> bool:
         """Count the attempt, and note that it may be with the server from now on; whether it is still ours.
 
         What has become of the one before is noted by the same statement: one commit for each message.
         """
+        if len(self._unsure) + bool(self._taken) >= UNSURE:
+            self._note_taken()
         mail.attempts += 1
         before = self._taken
         noted = _note(mail, before, self._mails[0].due_at)
         self._taken = None
+        if before:
+            self._unsure.append(before)
         return noted == 1 + bool(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
 
     def _note_taken(self) -> None:
-        """Note the end of the last that the server took, if that is still to be noted."""
+        """Note the end of what the server took, for good: of the last, and of those before where that was lost.
+
+        The last is written even if it is noted. This is waited for, and with it all that was written before is on disk.
+        """
         if self._taken:
-            mail, sent_at = self._taken
-            self._rows([mail]).update(state=MailState.SENT, reason="", sent_at=sent_at)
+            self._unsure.append(self._taken)
             self._taken = None
+        if self._unsure:
+            last, sent_at = self._unsure[-1]
+            ours = self._claimed([mail for mail, _at in self._unsure], MailState.SENT, *UNENDED)
+            ours.exclude(~Q(pk=last.pk), state=MailState.SENT).update(state=MailState.SENT, reason="", sent_at=sent_at)
+            self._unsure = []
+
+    def _note_in_the_end(self) -> None:
+        """The same, even if the database went away meanwhile: as soon as it is back, while the claim holds."""
+        connection = connections[router.db_for_write(Mail)]
+        while True:
+            try:
+                return self._note_taken()
+            except (InterfaceError, OperationalError):
+                if connection.in_atomic_block or timezone.now() > self._mails[0].due_at:
+                    raise
+                logger.warning("The database is away. It is asked again, to note what was sent.")
+                connection.close()
+                time.sleep(DATABASE_AWAY)
 
     def _end(self, mail: Mail, state: MailState, reason: str) -> MailState:
         self._rows([mail]).update(state=state, reason=reason[:500], attempts=mail.attempts)
@@ -290,10 +313,20 @@ def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt
             " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
             " reason = CASE id WHEN %s THEN reason ELSE '' END,"
             " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
-            " WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
+            f"{_unwaited(connection)} WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
             [key, key, begun.attempts, key, key, moment(sent_at), key, before.pk, moment(claimed_until)],
         )
         return int(cursor.rowcount)
+
+
+def _unwaited(connection: BaseDatabaseWrapper) -> str:
+    """What makes PostgreSQL answer an ``UPDATE`` before that is on its disk, for this transaction alone.
+
+    To wait for the disk took about as long as to write a message. See ``Batch._note_taken``.
+    """
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        return ""
+    return " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwaited"
 
 
 def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> EmailMultiAlternatives:
@@ -304,13 +337,14 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
         raise ValidationError("The recipient has no e-mail address.")
     validate_email(address)
     unsubscribe = unsubscribe_url(user, mail.kind)
-    context = {**letter.context, "recipient": user, "recipient_name": users.display_name(user)}
-    context |= {"unsubscribe_url": unsubscribe, "site_url": app_settings.SITE_URL}
+    name = users.display_name(user)
+    context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
     with translation.override(_language(preferences)), timezone.override(_zone(preferences)):
+        context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
         subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
         text = render_to_string(f"{letter.template}.txt", context)
         html = render_to_string(f"{letter.template}.html", context)
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or str(DNS_NAME)
+    domain = _domain(settings.DEFAULT_FROM_EMAIL)
     thread = f"<{letter.thread}@{domain}>"
     headers = {
         "Message-ID": f"<{mail.message_id}@{domain}>",
@@ -325,15 +359,21 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     return message
 
 
+@functools.lru_cache(maxsize=8)
+def _domain(sender: str) -> str:
+    """Where messages come from, and so their names."""
+    return parseaddr(sender)[1].rpartition("@")[2] or str(DNS_NAME)
+
+
 def _language(preferences: NotificationPreferences | None) -> str:
     """What the recipient has chosen, if the site (still) has it."""
     chosen = preferences.language if preferences else ""
-    return chosen if chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    return chosen if chosen and chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def _zone(preferences: NotificationPreferences | None) -> str:
     chosen = preferences.time_zone if preferences else ""
-    return chosen if local_days.find_zone(chosen) else settings.TIME_ZONE
+    return chosen if chosen and local_days.find_zone(chosen) else settings.TIME_ZONE
 
 
 def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str | Exception]:

@@ -8,6 +8,7 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from rest_framework.settings import api_settings
 
+from django_pm.cache.breaker import breaker_of
 from tests.api.support import as_token, at_once
 from tests.factories import make_token, make_user
 
@@ -176,6 +177,21 @@ def test_without_its_cache_requests_pass(limits, settings, api, name):
     limits(THROTTLE_USER="1/min", THROTTLE_CACHE="broken")
     settings.CACHES = {"default": LOCAL, "broken": {"BACKEND": f"tests.api.test_throttling.{name}"}}
     assert codes(api, 3) == [200] * 3
+
+
+class ForgetfulCache(LocMemCache):
+    """A full cache that throws a count out as soon as it is there."""
+
+    def incr(self, key, *args, **kwargs):
+        self.delete(key)
+        return super().incr(key, *args, **kwargs)
+
+
+def test_a_count_that_is_thrown_out_is_no_trouble_of_the_cache(limits, settings, api):
+    limits(THROTTLE_USER="1/min", THROTTLE_CACHE="forgetful")
+    settings.CACHES = {"default": LOCAL, "forgetful": {"BACKEND": "tests.api.test_throttling.ForgetfulCache"}}
+    assert codes(api, 2) == [200, 200]
+    assert not breaker_of("forgetful").is_resting
 
 
 def test_it_counts_in_the_cache_that_is_named(limits, settings, api, clock):

@@ -208,11 +208,64 @@ def test_update_tells_only_the_rows_that_changed(project: Project, task: Task, l
     assert Task.objects.get(pk=other.pk).updated_at > before
 
 
-def test_update_of_no_tracked_column(task: Task, log: Log) -> None:
+def test_update_of_the_time_of_change_alone(project: Project, task: Task) -> None:
+    """It is represented, and sorted by: whoever has a list would not know that it is another one now."""
+    comment, member = factories.make_comment(task), factories.make_member(project)
+    log = Log()
+    for row, kind in ((task, "task.updated"), (comment, "comment.updated"), (project, "project.updated")):
+        for write in (
+            lambda rows, then: rows.update(updated_at=then),
+            lambda rows, then: rows.update(updated_at=then),  # it is so already
+            lambda rows, then: rows.model.objects.bulk_update(dated(rows, then + dt.timedelta(1)), ["updated_at"]),
+        ):
+            then = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+            write(type(row).objects.filter(pk=row.pk), then)
+        assert log.told() == [(kind, str(row.pk))] * 2
+        assert all(event.changes.keys() == {"updated_at"} for event in log.events())
+        log.restart()
     then = timezone.now() - dt.timedelta(days=3)
-    Task.objects.filter(pk=task.pk).update(updated_at=then)
-    assert log.events() == []
-    assert Task.objects.get(pk=task.pk).updated_at == then
+    Membership.objects.filter(pk=member.pk).update(updated_at=then)
+    assert log.events() == []  # of a member, nobody is shown it
+    assert Membership.objects.get(pk=member.pk).updated_at == then
+
+
+def dated(rows: Any, then: dt.datetime) -> list[Any]:
+    found = list(rows)
+    for row in found:
+        row.updated_at = then
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_change"),
+    [
+        ({"n": 1}, {"n": True}, True),
+        ({"n": 0}, {"n": False}, True),
+        ({"n": True}, {"n": 1.0}, True),
+        ({"n": 1}, {"n": 1.0}, True),
+        ({"n": [1, {"x": [0]}]}, {"n": [1, {"x": [False]}]}, True),
+        ({"n": 1}, {"m": 1}, True),
+        ({"n": [1]}, {"n": [1, 1]}, True),
+        ({"n": {}}, {"n": []}, True),
+        ({"n": 1, "m": None}, {"m": None, "n": 1}, False),
+        ({"n": 1e16}, {"n": 10**16}, False),
+        ({"n": 2.5}, {"n": 2.5}, False),
+    ],
+)
+def test_json_that_python_takes_for_equal(task: Task, before: Any, after: Any, is_change: bool) -> None:
+    def save(value: Any) -> None:
+        found = Task.objects.get(pk=task.pk)
+        found.metadata = value
+        found.save()
+
+    for write in (save, lambda value: Task.objects.filter(pk=task.pk).update(metadata=value)):
+        write(before)
+        log, stamp = Log(), Task.objects.get(pk=task.pk).updated_at
+        write(after)
+        assert bool(log.events()) is is_change
+        if is_change:
+            assert log.only().changes["metadata"] == [before, after]
+        assert (Task.objects.get(pk=task.pk).updated_at > stamp) is is_change
 
 
 def test_update_with_f(task: Task, log: Log) -> None:

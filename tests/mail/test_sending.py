@@ -356,6 +356,36 @@ class TestCrashes:
         assert sink.to() == ["a@example.org"]
         assert states() == {"a@example.org": MailState.SENT}
 
+    @pytest.mark.parametrize("unsure", [2, mailing.UNSURE])
+    def test_what_the_database_forgets_is_noted_again(self, sink, monkeypatch, unsure):
+        """As if it had come back after a crash without what it had not written yet, and nobody had noticed."""
+        monkeypatch.setattr(mailing, "UNSURE", unsure)
+        reminders(*(f"user{n}@example.org" for n in range(4)))
+        note, calls = mailing._note, itertools.count()
+
+        def forgetting(*values):
+            noted = note(*values)
+            if next(calls) == 1:
+                Mail.objects.filter(state=MailState.SENT).update(state=MailState.CLAIMED, sent_at=None)
+            return noted
+
+        monkeypatch.setattr(mailing, "_note", forgetting)
+        assert send_queue() == {MailState.SENT: 4}
+        assert Mail.objects.filter(state=MailState.SENT, sent_at__isnull=False).count() == 4
+
+    def test_what_another_has_claimed_meanwhile_is_not_noted(self, sink, monkeypatch):
+        reminders("a@example.org", "b@example.org")
+        note, later = mailing._note, timezone.now() + dt.timedelta(hours=1)
+
+        def forgetting(*values):
+            noted = note(*values)
+            Mail.objects.filter(state=MailState.SENT).update(state=MailState.CLAIMED, due_at=later)
+            return noted
+
+        monkeypatch.setattr(mailing, "_note", forgetting)
+        send_queue()
+        assert states() == {"a@example.org": MailState.CLAIMED, "b@example.org": MailState.SENT}
+
     def test_after_the_mark(self, sink):
         reminders("a@example.org")
         send_queue()

@@ -315,6 +315,9 @@ class ProjectObjectViewSet(ObjectViewSet):
         """The key of the one project that a list can show; None if it may be any that the user sees."""
         return None
 
+    def look_again(self) -> None:
+        """Forget what was found before the list is read in earnest; raise what there is to raise about it now."""
+
     def require(self, verb: access.Verb, obj: ProjectObject) -> None:
         access.require(self.request.user, verb, obj)
 

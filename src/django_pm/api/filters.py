@@ -125,6 +125,8 @@ class DeclaredFilters(DjangoFilterBackend):
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         filters = self.get_filterset_class(view, queryset)
+        if filters is None:
+            return queryset
         if "only_if_asked" in vars(filters) and not request.query_params.keys() & filters.base_filters.keys():
             return queryset
         filtered: QuerySet[Any] = super().filter_queryset(request, queryset, view)

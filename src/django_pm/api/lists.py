@@ -7,21 +7,26 @@ other. What depends on anything else is not kept:
 - a list that is asked for with a parameter which is relative to now, or which is not known here;
 - a list of whom it is not worth while for (``cache/worth.py``);
 - a list of a host's subclass, unless it says of itself ``is_cached = True``: it may show what no event tells of;
+- a list of ours that ``as_view`` was given options for, such as a serializer: the same;
 - anything that is read inside a transaction.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
+from rest_framework.mixins import ListModelMixin
 from rest_framework.response import Response
 
 import django_pm
@@ -46,6 +51,29 @@ REPRESENTATION = 1
 MOST_PROJECTS = 1_000
 """A list that can show more projects is not kept: to read their versions takes as long as to read the list."""
 
+ANSWERING = {
+    "list",
+    "dispatch",
+    "finalize_response",
+    "paginator",
+    "paginate_queryset",
+    "get_paginated_response",
+    "get_serializer",
+}
+"""Methods of a view through which a list passes on its way in the REST framework, and not here."""
+
+OPTIONS = {
+    "queryset",
+    "serializer_class",
+    "filterset_class",
+    "filter_backends",
+    "ordering_fields",
+    "default_ordering",
+    "relative_parameters",
+    "cache_version",
+}
+"""What ``as_view(…)`` may have given to one URL: such a view is as good as a subclass."""
+
 PAGING = {"cursor", "page_size", "count", "ordering"}
 
 answers = Answers(LocalStore(), SharedStore())
@@ -59,7 +87,8 @@ def answer(view: Any) -> HttpResponseBase:
     """The list that ``view`` is asked for, for ``view.request``."""
     reading = ListReading(view)
     if not reading.is_plain:
-        return view.get_paginated_response(reading.data())
+        response: Response = ListModelMixin.list(view, view.request)
+        return response
     if not reading.may_be_kept:
         ANSWERS.note(1, Outcome.BYPASS.value)
         return _response(reading.make(), "", Outcome.BYPASS)
@@ -90,20 +119,24 @@ class ListReading:
         self._request = view.request
         self._project_key: Any = None
         self._is_too_much = False
+        self._is_filed = False
+        """Whether what is read now is going to be filed under the versions of its projects."""
 
     @property
     def is_plain(self) -> bool:
         """Whether pages and bytes are made as we make them, by nothing that a host has put in their place."""
-        request = self._request
-        renderer = type(request.accepted_renderer)
-        is_ours = renderer is FastJSONRenderer and type(self._view.paginator) is KeysetPagination
-        return is_ours and is_plain(request.accepted_media_type)
+        request, view = self._request, self._view
+        if not is_plain(request.accepted_media_type) or not _answers_as_we_do(type(view)):
+            return False
+        return type(request.accepted_renderer) is FastJSONRenderer and type(view.paginator) is KeysetPagination
 
     @property
     def may_be_kept(self) -> bool:
         """Whether the answer depends on the question and the projects alone. What it must know for that it asks now."""
         view = self._view
         if not (app_settings.RESPONSE_CACHE and vars(type(view)).get("is_cached")):
+            return False
+        if not OPTIONS.isdisjoint(vars(view)):
             return False
         connection = connections[feed.database()]
         if connection.in_atomic_block or not connection.get_autocommit():
@@ -132,21 +165,31 @@ class ListReading:
         asked = sorted((name, values) for name, values in request.query_params.lists())
         classes = [f"{cls.__module__}.{cls.__qualname__}" for cls in (type(view), serializer)]
         versions = [django_pm.__version__, REPRESENTATION, view.cache_version]
-        return json.dumps([versions, classes, request.build_absolute_uri(request.path), asked])
+        # A query that means the same may come back in links as another one: in raw UTF-8 instead of escaped, say.
+        return json.dumps([versions, classes, asked, view.paginator.link_to(request, "")])
 
     def vector(self) -> Any:
-        sight = self._view.sight
-        one = self._project_key
+        sight, one = self._view.sight, self._project_key
         projects = sight.seen() if one is None else sight.narrow(Project.objects.filter(pk=one))
         try:
-            return feed.vector(projects, at_most=MOST_PROJECTS)
+            found = feed.vector(projects, at_most=MOST_PROJECTS)
+            # Those that had no stream have one by now: all who ask for them at once need not make a list each.
+            return feed.vector(projects, at_most=MOST_PROJECTS) if found is None else found
         except feed.TooMany:
             self._is_too_much = True
             worth.note_too_much(self._reader)
             return None
 
-    def snapshot(self) -> AbstractContextManager[None]:
-        return snapshot(feed.database())
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with snapshot(feed.database()):
+            self._view.look_again()
+            self._project_key = self._view.only_project()  # a task may have moved since, and its comments with it
+            self._is_filed = True
+            try:
+                yield
+            finally:
+                self._is_filed = False
 
     def make(self) -> bytes:
         view = self._view
@@ -157,9 +200,8 @@ class ListReading:
     def data(self) -> Any:
         """The representations of one page; ``view.paginator`` knows its neighbours then."""
         view = self._view
-        serializer = view.get_serializer()
         rows = view.filter_queryset(self._rows())
-        found = columns.columns_of(serializer, rows) if self.is_plain else None
+        found = columns.columns_of(view.get_serializer([], many=True), rows)
         if found is None:
             return view.get_serializer(view.paginate_queryset(rows), many=True).data
         view.paginator.columns = found.sources
@@ -168,14 +210,27 @@ class ListReading:
     def _rows(self) -> QuerySet[Any]:
         view = self._view
         rows: QuerySet[Any] = view.get_queryset()
-        if view.sight is None:
+        if not self._is_filed:
             return rows
         if self._project_key is not None:
             rows = rows.filter(**{rows.model.project_lookup: self._project_key})
         return rows.using(feed.database())  # where the versions are read: a replica may be behind
 
 
+_ours: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _answers_as_we_do(cls: type) -> bool:
+    """Whether no class of a host's has a hand in the page or in the answer, which it may want to add to."""
+    if cls not in _ours:
+        known = ("django_pm.api.", "rest_framework.", "django.")
+        hosts = [base for base in cls.__mro__ if not base.__module__.startswith(known)]
+        _ours[cls] = all(vars(base).keys().isdisjoint(ANSWERING) for base in hosts)
+    return _ours[cls]
+
+
 def _known_parameters(view: Any) -> set[str]:
     """The parameters that decide about a list, and only by the state of its projects."""
-    filters = getattr(view, "filterset_class", None) if view.filter_backends else None
+    is_filtered = any(issubclass(backend, DjangoFilterBackend) for backend in view.filter_backends)
+    filters = getattr(view, "filterset_class", None) if is_filtered else None
     return PAGING | (filters.base_filters.keys() if filters else set()) - view.relative_parameters

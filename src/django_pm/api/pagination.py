@@ -178,8 +178,13 @@ class KeysetPagination(BasePagination):
             position = self.position._replace(inclusive=not self.position.inclusive)
         else:
             return None
-        url = self.request.build_absolute_uri()
-        return replace_query_param(url, "cursor", self._encode(position, forward=forward))
+        return self.link_to(self.request, self._encode(position, forward=forward))
+
+    @staticmethod
+    def link_to(request: Request, cursor: str) -> str:
+        """The address of another page of the list that ``request`` asks for."""
+        link: str = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+        return link
 
     # Reading
 

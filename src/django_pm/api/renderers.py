@@ -21,7 +21,9 @@ class FastJSONRenderer(JSONRenderer):
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
         if data is None:
             return b""
-        if not is_plain(accepted_media_type):  # somebody wants it indented
+        if not is_plain(accepted_media_type) or (renderer_context or {}).get("indent") is not None:
+            return self._slowly(data, accepted_media_type, renderer_context)
+        if self.ensure_ascii or not self.compact or self.encoder_class is not JSONEncoder:  # a host's wish
             return self._slowly(data, accepted_media_type, renderer_context)
         try:
             body = orjson.dumps(data, default=_encoder.default, option=OPTIONS)

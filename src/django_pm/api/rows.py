@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
+from django.db.models.query import ModelIterable
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 from rest_framework import serializers
@@ -24,14 +25,19 @@ from rest_framework.relations import PrimaryKeyRelatedField
 from rest_framework.settings import api_settings
 
 from django_pm.api import fields as ours
+from django_pm.models.base import RelatedCount
 from django_pm.models.fields import ChangedAtField, CompletedAtField, RankedChoiceField
 
 TEXT = {models.CharField, models.TextField}
 INSTANT = {models.DateTimeField, ChangedAtField, CompletedAtField}
 INTEGER = {models.IntegerField, models.BigIntegerField, models.AutoField, models.BigAutoField}
 
+BigIntegerField: Any = getattr(serializers, "BigIntegerField", serializers.IntegerField)
+"""What keys are represented by, from DRF 3.17 on."""
+
 HANDED_ON: dict[type[serializers.Field], set[Any]] = {
     serializers.IntegerField: INTEGER,
+    BigIntegerField: INTEGER,
     serializers.BooleanField: {models.BooleanField},
     serializers.UUIDField: {models.UUIDField},
     serializers.CharField: TEXT,
@@ -44,10 +50,6 @@ HANDED_ON: dict[type[serializers.Field], set[Any]] = {
 }
 """Fields of a serializer that represent a value of these columns as what it is. Exactly these classes: a subclass may
 have its own mind."""
-
-BigIntegerField: Any = getattr(serializers, "BigIntegerField", None)
-if BigIntegerField:  # DRF 3.17
-    HANDED_ON[BigIntegerField] = INTEGER
 
 KEYS = {
     PrimaryKeyRelatedField,
@@ -68,6 +70,10 @@ CHANGES_NOTHING = {"Meta", "_declared_fields", "__module__", "__qualname__", "__
 """What a serializer class may define without deciding how it represents, or which fields it has."""
 
 
+MAKING = {"from_db", "__init__", "__new__", "__getattribute__"}
+"""What a model may define to have an instance hold something else than its row does."""
+
+
 class Columns(NamedTuple):
     """What to ask for, under which names, and which of it are instants (by place)."""
 
@@ -77,23 +83,45 @@ class Columns(NamedTuple):
     annotations: frozenset[str]
 
 
-_known: WeakKeyDictionary[type, Columns | None] = WeakKeyDictionary()
+_known: WeakKeyDictionary[type, dict[type[models.Model], Columns | None]] = WeakKeyDictionary()
 
 
 def columns_of(serializer: Any, rows: QuerySet[Any]) -> Columns | None:
-    """The columns of ``rows`` that are what ``serializer`` makes of them; None where it does more than that."""
-    if rows._prefetch_related_lookups or rows._fields is not None:  # type: ignore[attr-defined]
+    """The columns of ``rows`` that are what ``serializer`` (of a list) makes of them; None where it does more.
+
+    It is the serializer of the list, because a field may depend on whether its object is one of many.
+    """
+    if type(serializer) is not serializers.ListSerializer or not _is_read_as_usual(rows):
         return None
-    if pre_init.has_listeners(rows.model) or post_init.has_listeners(rows.model):
-        return None  # they would see each row, and may change it
-    cls = type(serializer)
+    one, model = serializer.child, rows.model
+    cls = type(one)
     if not _is_settled(cls):
-        found = _columns(serializer, rows.model)
-    elif cls in _known:
-        found = _known[cls]
+        found = _columns(one, model)
     else:
-        found = _known[cls] = _columns(serializer, rows.model)
-    return found if found and found.annotations <= rows.query.annotations.keys() else None
+        known = _known.setdefault(cls, {})
+        found = known[model] if model in known else known.setdefault(model, _columns(one, model))
+    return found if found and _are_counted(found.annotations, rows) else None
+
+
+def _is_read_as_usual(rows: QuerySet[Any]) -> bool:
+    """Whether instances would be made of the rows, once for each, and nobody has a hand in it."""
+    query: Any = rows.query
+    if rows._prefetch_related_lookups or rows._iterable_class is not ModelIterable:  # type: ignore[attr-defined]
+        return False
+    if query.distinct or query.combinator:  # of fewer columns, other rows are alike
+        return False
+    if pre_init.has_listeners(rows.model) or post_init.has_listeners(rows.model):
+        return False
+    return all(
+        base.__module__.startswith(("django.", "django_pm.models.", "builtins")) or vars(base).keys().isdisjoint(MAKING)
+        for base in rows.model.__mro__
+    )
+
+
+def _are_counted(names: Iterable[str], rows: QuerySet[Any]) -> bool:
+    """Whether the rows are annotated with these, and each is a count: a field would make an integer of anything."""
+    annotations = rows.query.annotations
+    return all(isinstance(annotations.get(name), (Count, RelatedCount)) for name in names)
 
 
 def represent(columns: Columns, rows: Iterable[Sequence[Any]], using: str) -> list[dict[str, Any]]:
@@ -136,13 +164,9 @@ def _columns(serializer: Any, model: type[models.Model]) -> Columns | None:
 
 
 def _represents_as_usual(cls: Any) -> bool:
-    """Whether objects, and lists of them, are made of the fields and nothing else."""
+    """Whether objects are made of the fields and nothing else."""
     usual = serializers.Serializer
-    has_own_list = getattr(getattr(cls, "Meta", None), "list_serializer_class", None) is not None
-    is_usual = all(
-        getattr_static(cls, name) is getattr_static(usual, name) for name in ("to_representation", "many_init")
-    )
-    return is_usual and not has_own_list
+    return getattr_static(cls, "to_representation") is getattr_static(usual, "to_representation")
 
 
 def _is_annotation(field: serializers.Field, model: type[models.Model]) -> bool:
@@ -167,7 +191,7 @@ def _is_handed_on(field: Any, model: type[models.Model]) -> bool:
     if kind is ours.MetadataField:
         return not field.binary
     if kind is BigIntegerField:
-        return not getattr(field, "coerce_to_string", api_settings.COERCE_BIGINT_TO_STRING)
+        return not getattr(field, "coerce_to_string", getattr(api_settings, "COERCE_BIGINT_TO_STRING", False))
     return kind is not serializers.UUIDField or field.uuid_format == "hex_verbose"
 
 

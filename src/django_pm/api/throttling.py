@@ -32,7 +32,7 @@ class RequestThrottle(BaseThrottle):
             return True
         self.limit, self.seconds = parse_rate(rate)
         who = f"user:{request.user.pk}" if signed_in else f"address:{self.get_ident(request)}"
-        return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: self._count(f"django_pm:throttle:{who}"), True)
+        return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: self._passes(f"django_pm:throttle:{who}"), True)
 
     def wait(self) -> float | None:
         """Seconds until one more request fits."""
@@ -43,6 +43,12 @@ class RequestThrottle(BaseThrottle):
         if api_settings.NUM_PROXIES is None:
             return str(request.META.get("REMOTE_ADDR", ""))
         return str(super().get_ident(request))
+
+    def _passes(self, key: str) -> bool:
+        try:
+            return self._count(key)
+        except ValueError:  # the count was thrown out meanwhile, by a cache that is full or was emptied: no trouble
+            return True
 
     def _count(self, key: str) -> bool:
         cache = caches[app_settings.THROTTLE_CACHE]

@@ -7,12 +7,13 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
+from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
 from django_pm.api.base import ProjectObjectViewSet
 from django_pm.api.fields import parse_key
-from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
+from django_pm.api.filters import DeclaredFilters, ProjectFilterSet, TaskFilterSet
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.models import Comment, Membership, Project, Task
 from django_pm.models.base import ProjectObject
@@ -59,10 +60,17 @@ class TaskViewSet(ProjectObjectViewSet):
     relative_parameters = frozenset({"overdue"})
 
     def only_project(self) -> Any:
+        if not self._filters_by_one_project():
+            return None
         try:
             return parse_key(Project, self.request.query_params.get("project", ""))
         except ValueError:
             return None
+
+    def _filters_by_one_project(self) -> bool:
+        """Whether ``?project=`` means what it means to us: to a host's own filters it may mean several, or nothing."""
+        is_ours = type(self).filter_queryset is GenericAPIView.filter_queryset and self.filterset_class is TaskFilterSet
+        return is_ours and DeclaredFilters in self.filter_backends
 
     def rows(self) -> QuerySet[Task]:
         return self.queryset.with_counts()
@@ -93,6 +101,9 @@ class NestedViewSet(ProjectObjectViewSet):
     def only_project(self) -> Any:
         return self.parent.owning_project_id
 
+    def look_again(self) -> None:
+        del self.parent
+
     @cached_property
     def parent(self) -> Any:
         """The project or task this URL is under."""
@@ -110,7 +121,7 @@ class CommentViewSet(NestedViewSet):
 
     @cached_property
     def parent(self) -> Task:
-        task: Task = self.get_visible(Task.objects.all(), self.kwargs["task_id"])
+        task: Task = self.get_visible(Task.objects.using(self.using), self.kwargs["task_id"])
         return task
 
     def rows(self) -> QuerySet[Comment]:
@@ -138,7 +149,7 @@ class MembershipViewSet(NestedViewSet):
 
     @cached_property
     def parent(self) -> Project:
-        project: Project = self.get_visible(Project.objects.all(), self.kwargs["project_id"])
+        project: Project = self.get_visible(Project.objects.using(self.using), self.kwargs["project_id"])
         return project
 
     def rows(self) -> QuerySet[Membership]:

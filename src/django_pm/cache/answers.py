@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
@@ -66,6 +67,8 @@ class Answers:
     def __init__(self, local: LocalStore, shared: SharedStore) -> None:
         self.local = local
         self.shared = shared
+        self.counts: Counter[Outcome] = Counter()
+        """How often each has been, in this process."""
         self._flights: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -76,6 +79,8 @@ class Answers:
         """
         found = self._find(question, reading, is_known)
         ANSWERS.note(1, found.outcome.value)
+        with self._lock:
+            self.counts[found.outcome] += 1
         return found
 
     def _find(self, question: str, reading: Reading, is_known: Callable[[str], bool]) -> Answer:
@@ -97,7 +102,8 @@ class Answers:
         with self._alone(tag) as is_alone:
             if not is_alone:
                 body = self.local.get(tag)
-            elif (body := self.shared.get(tag)) is None:
+                return None if body is None else Answer(body, tag, Outcome.LOCAL)
+            if (body := self.shared.get(tag)) is None:
                 if self.shared.begin(tag):
                     try:
                         return self._made(question, reading)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,8 @@ REST_SECONDS = 5.0
 SLOW_SECONDS = 0.1
 """A call that takes longer counts as a failure, for the database would have been faster."""
 
-SLOW_CALLS = 2
-"""So many in a row: one may be a pause of our own process."""
+SLOW_CALLS = 3
+"""So many one after the other. Those that are slow at the same time are one: our own process may have paused."""
 
 
 class Breaker:
@@ -35,9 +36,10 @@ class Breaker:
         self._name = name
         self._clock = clock
         self._lock = threading.Lock()
-        self._closed_at: float | None = None
+        self._resting_since: float | None = None
         self._slow = 0
-        self._trying = False
+        self._last_slow = -math.inf
+        """When the last slow call that counted ended."""
 
     def call(self, work: Callable[[], T], otherwise: T) -> T:
         """What ``work`` gives; ``otherwise`` where it raises, or where it is not called now."""
@@ -49,45 +51,47 @@ class Breaker:
         except Exception as error:  # whatever the client of a cache raises when its server is away
             self._rest(f"{type(error).__name__}: {error}")
             return otherwise
-        except BaseException:
-            self._trying = False
-            raise
-        self._note(self._clock() - began)
+        self._note(began, self._clock())
         return found
 
     @property
     def is_resting(self) -> bool:
         """Whether the server is being left alone."""
-        return self._closed_at is not None and self._clock() - self._closed_at < REST_SECONDS
+        since = self._resting_since
+        return since is not None and self._clock() - since < REST_SECONDS
 
     def _may_call(self) -> bool:
-        if self._closed_at is None:
+        if self._resting_since is None:
             return True
         with self._lock:
-            if self.is_resting or self._trying:
-                return False
-            self._trying = True  # one caller finds out for all
+            if self._resting_since is None or self.is_resting:
+                return self._resting_since is None
+            # One caller finds out for all. For the others the rest begins anew, so there is nothing to undo however
+            # the trial ends; and if it never does, there is another one.
+            self._resting_since = self._clock()
             return True
 
-    def _note(self, seconds: float) -> None:
-        if seconds > SLOW_SECONDS:
-            self._slow += 1
-            if self._slow >= SLOW_CALLS or self._closed_at is not None:
-                self._rest(f"{seconds:.2f} s for an answer")
+    def _note(self, began: float, ended: float) -> None:
+        if ended - began > SLOW_SECONDS:
+            with self._lock:
+                if began >= self._last_slow:
+                    self._slow, self._last_slow = self._slow + 1, ended
+                had_enough = self._slow >= SLOW_CALLS or self._resting_since is not None
+            if had_enough:
+                self._rest(f"{ended - began:.2f} s for an answer")
             return
         self._slow = 0
-        if self._closed_at is not None:
+        if self._resting_since is not None:
             with self._lock:
-                was_open = self._closed_at is not None
-                self._closed_at, self._trying = None, False
-            if was_open:
+                was_resting, self._resting_since = self._resting_since is not None, None
+            if was_resting:
                 BREAKERS_OPEN.note(-1, self._name)
                 logger.info("The cache %r is back.", self._name)
 
     def _rest(self, why: str) -> None:
         with self._lock:
-            was_closed = self._closed_at is None
-            self._closed_at, self._trying, self._slow = self._clock(), False, 0
+            was_closed = self._resting_since is None
+            self._resting_since, self._slow = self._clock(), 0
         if was_closed:
             BREAKERS_OPEN.note(1, self._name)
             logger.warning("The cache %r is left alone for now: %s", self._name, why)

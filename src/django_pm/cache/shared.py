@@ -20,6 +20,9 @@ KEPT_FOR = 300
 LEASE_SECONDS = 2
 """After so long, whoever began to make an answer counts as gone, and somebody else begins."""
 
+MOST_BYTES = 1_000_000
+"""What is larger is not shared: Memcached refuses it, and Redis takes so long over it that it seems in trouble."""
+
 PREFIX = "django_pm:answer:"
 
 
@@ -30,11 +33,13 @@ class SharedStore:
         return self._bytes(self._call(lambda cache: cache.get(PREFIX + key), None))
 
     def put(self, key: str, body: bytes) -> None:
-        self._call(lambda cache: cache.set(PREFIX + key, body, KEPT_FOR), None)
+        if len(body) <= MOST_BYTES:
+            self._call(lambda cache: cache.set(PREFIX + key, body, KEPT_FOR), None)
 
     def begin(self, key: str) -> bool:
         """Whether it is on the caller to make the answer: nobody else has begun, or nobody can say."""
-        return bool(self._call(lambda cache: cache.add(f"{PREFIX}{key}:lease", 1, LEASE_SECONDS), True))
+        # A cache that swallows its errors answers None: nobody has begun, as far as anybody knows.
+        return self._call(lambda cache: cache.add(f"{PREFIX}{key}:lease", 1, LEASE_SECONDS), True) is not False
 
     def end(self, key: str) -> None:
         """The caller who began has made the answer, or is not going to."""
@@ -48,11 +53,11 @@ class SharedStore:
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
             names = [PREFIX + key, f"{PREFIX}{key}:lease"]
-            found: dict[str, Any] = self._call(lambda cache, names=names: cache.get_many(names), {})
-            if names[0] in found:
-                return self._bytes(found[names[0]])
-            if names[1] not in found:
+            found = self._call(lambda cache, names=names: cache.get_many(names), {})
+            if not isinstance(found, dict):
                 return None
+            if names[0] in found or names[1] not in found:
+                return self._bytes(found.get(names[0]))
         return None
 
     @staticmethod

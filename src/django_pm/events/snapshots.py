@@ -27,6 +27,7 @@ def snapshot(using: str) -> Iterator[None]:
 @contextmanager
 def _taking_no_write_lock(connection: Any) -> Iterator[None]:
     """SQLite: a site's transactions begin IMMEDIATE, which would have readers wait for each other."""
+    connection.ensure_connection()  # which says how its transactions begin, only now
     mode = getattr(connection, "transaction_mode", None)
     if mode is None or connection.in_atomic_block:
         yield

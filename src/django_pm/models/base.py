@@ -17,6 +17,7 @@ from django.db.models.signals import ModelSignal, pre_delete, pre_save
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_pm import event_types
 from django_pm.models import recorder
 from django_pm.models.fields import ChangedAtField
 from django_pm.models.recorder import Recording, Snapshot
@@ -185,6 +186,9 @@ class ProjectObject(models.Model):
 
     untold: ClassVar[frozenset[str]] = frozenset()
     """Tracked columns of which an event says that they changed, and never what they hold."""
+
+    shows_stamp: ClassVar[bool] = True
+    """Whether ``updated_at`` is represented, so that a host's giving it another time is a change by itself."""
 
     told_on_delete: ClassVar[tuple[str, ...]] = ()
     """The columns that the event of a deletion repeats."""
@@ -364,7 +368,8 @@ class RecordedSave:
         if values is None:
             return True
         written = self._written(values)
-        return any(value != self.before[name] for name, value in written.items() if name != "updated_at")
+        before = self.before
+        return any(event_types.differ(value, before[name]) for name, value in written.items() if name != "updated_at")
 
     def writes(self, name: str) -> bool:
         """Whether this save writes the column of the field ``name``."""
@@ -432,7 +437,7 @@ def _restore_unchanged(
     unchanged = {
         pk: row["updated_at"]
         for pk, row in before.items()
-        if pk in after and {**after[pk], "updated_at": row["updated_at"]} == row
+        if pk in after and not any(event_types.differ(row[name], after[pk][name]) for name in model.tracked)
     }
     stamped = {pk: time for pk, time in unchanged.items() if after[pk]["updated_at"] != time}
     if not stamped:
@@ -471,7 +476,11 @@ def _batched(objs: list[Any], size: int) -> list[list[Any]]:
     return [objs[start : start + size] for start in range(0, len(objs), size)]
 
 
-def related_count(relation: str, model: type[models.Model], **filters: Any) -> Subquery:
+class RelatedCount(Subquery):
+    """What ``related_count`` makes; by its class it is known to be a number."""
+
+
+def related_count(relation: str, model: type[models.Model], **filters: Any) -> RelatedCount:
     """How many rows of ``relation`` each row has, as a correlated sub-select.
 
     A join with ``Count`` would group the whole table before the first row of a page is known; this is computed
@@ -481,4 +490,4 @@ def related_count(relation: str, model: type[models.Model], **filters: Any) -> S
     related: type[models.Model] = link.related_model
     rows = related._base_manager.filter(**{link.field.name: OuterRef("pk")}, **filters).order_by()
     count = Func("pk", function="COUNT", output_field=models.IntegerField())
-    return Subquery(rows.annotate(n=count).values("n"), output_field=models.IntegerField())
+    return RelatedCount(rows.annotate(n=count).values("n"), output_field=models.IntegerField())

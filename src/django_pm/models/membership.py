@@ -57,6 +57,7 @@ class Membership(ProjectObject):
     project_lookup = "project"
     event_kind = "member"
     tracked = ("project", "user", "role")
+    shows_stamp = False
     told_on_delete = ("project", "user", "role")
     told_on_move = ("project",)
     moved_by = frozenset({"project"})

@@ -302,8 +302,9 @@ class Recording:
             return
         if before and not after:
             before = {name: before[name] for name in self.model.told_on_delete}
-        # `updated_at` alone is no change, but goes along with one.
-        name = event_types.event_type(kind, _without_stamp(before), _without_stamp(after))
+        # Of a row that has not changed, `updated_at` has been given back by now, unless a host wants it to be another.
+        shown = dict if self.model.shows_stamp else _without_stamp
+        name = event_types.event_type(kind, before and shown(before), after and shown(after))
         if name is not None:
             told = event_types.changes(before, after, untold=self.model.untold)
             self._add(new_project or old_project, name, pk, told if before else {**told, **children})
@@ -341,8 +342,8 @@ class Recording:
         append(events, using=self.using)
 
 
-def _without_stamp(row: Snapshot | None) -> Snapshot | None:
-    return None if row is None else {name: value for name, value in row.items() if name != "updated_at"}
+def _without_stamp(row: Snapshot) -> Snapshot:
+    return {name: value for name, value in row.items() if name != "updated_at"}
 
 
 def append(events: list[Event], *, using: str) -> None:

@@ -51,6 +51,7 @@ class Report(ProjectObject):
     event_kind = "report"
     tracked = ("project", "date", "time_zone", "generated_at", "data", "note")
     untold = frozenset({"data"})
+    shows_stamp = False
     told_on_delete = ("project", "date")
     told_on_move = ("project",)
     moved_by = frozenset({"project"})

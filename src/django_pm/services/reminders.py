@@ -16,15 +16,33 @@ from django.db import router
 from django.db.models import Q
 from django.utils import formats, timezone
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext
 
 from django_pm import access, event_types
-from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Role, Status, Task
+from django_pm.models import (
+    Mail,
+    MailKind,
+    MailState,
+    Membership,
+    NotificationPreferences,
+    Priority,
+    Role,
+    Status,
+    Task,
+)
 from django_pm.services.apart import apart
 
 logger = logging.getLogger(__name__)
 
 AHEAD = dt.timedelta(hours=24)
 CHUNK = 1_000
+LONGEST_DESCRIPTION = 2_000
+"""In characters."""
+
+PRIORITIES, STATUSES = dict(Priority.choices), dict(Status.choices)
 
 
 class Due(NamedTuple):
@@ -42,29 +60,57 @@ class Due(NamedTuple):
 
 
 class Words:
-    """What a reminder says of its task, in the language and time zone in force when it is asked for first.
+    """What a reminder says of its task, in the language and time zone in force when it is asked for.
 
-    Each is asked for in the text and in the HTML, and looked up once.
+    It is found here and not in the templates, where each sentence took as long as a step of the talk with the mail
+    server; and what the text and the HTML both say is found once.
     """
 
     def __init__(self, task: Task) -> None:
         self._task = task
 
     @cached_property
+    def _at(self) -> dt.datetime:
+        return timezone.localtime(self._task.due_date)
+
+    @cached_property
     def due(self) -> str:
-        return formats.date_format(timezone.localtime(self._task.due_date), "DATETIME_FORMAT")
+        return formats.date_format(self._at, "DATETIME_FORMAT")
 
     @cached_property
     def time_zone(self) -> str:
-        return timezone.localtime(self._task.due_date).tzname() or ""
+        return self._at.tzname() or ""
 
     @cached_property
     def priority(self) -> str:
-        return self._task.get_priority_display()
+        return str(PRIORITIES.get(self._task.priority, self._task.priority))
 
     @cached_property
     def status(self) -> str:
-        return self._task.get_status_display()
+        return str(STATUSES.get(self._task.status, self._task.status))
+
+    @cached_property
+    def description(self) -> str:
+        """As much of it as a mail has room for."""
+        description = self._task.description
+        return (
+            Truncator(description).chars(LONGEST_DESCRIPTION) if len(description) > LONGEST_DESCRIPTION else description
+        )
+
+    @property
+    def sentence(self) -> str:
+        values = {
+            "title": self._task.title,
+            "project": self._task.project.name,
+            "due": self.due,
+            "zone": self.time_zone,
+        }
+        return gettext("“%(title)s” in %(project)s is due on %(due)s (%(zone)s).") % values
+
+    @property
+    def rest_of_sentence(self) -> SafeString:
+        """What comes after title and project, in HTML."""
+        return format_html(gettext("is due on <strong>{due}</strong> ({zone})."), due=self.due, zone=self.time_zone)
 
 
 def queue_due(now: dt.datetime | None = None) -> int:

@@ -7,7 +7,8 @@ import pytest
 import redis
 from django.db import connections
 
-from tests.realtime.processes.servers import Servers, layer_at, own_redis, until
+from tests.realtime.processes.servers import Servers, layer_at, until
+from tests.redis_server import own_redis
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Servers in processes of their own, over the database of the test; and a Redis to freeze and to kill.
+"""Servers in processes of their own, over the database of the test.
 
 A server that starts takes about a second, so those that no test changes are kept until the tests end.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -180,54 +178,6 @@ class Follower:
             if self.hears_all(0.5):
                 return True
         return False
-
-
-class Redis:
-    """A server of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://{HOST}:{self.port}/0"
-        self.log = folder / "redis.log"
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        command = ["redis-server", "--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                [*command, "--dir", str(self._folder)], stdout=output, stderr=subprocess.STDOUT
-            )
-        wait_until_it_listens(self.port, self.process, self.log)
-
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def hang_up(self) -> None:
-        """Close the connections of all clients."""
-        import redis
-
-        with redis.Redis.from_url(self.url) as client:
-            for kind in ("pubsub", "normal"):
-                client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-
-
-@contextmanager
-def own_redis() -> Iterator[Redis]:
-    assert shutil.which("redis-server"), "redis-server is not installed: scripts/ensure_services.sh does that"
-    with tempfile.TemporaryDirectory() as folder:
-        redis = Redis(Path(folder))
-        try:
-            yield redis
-        finally:
-            redis.kill()
 
 
 def layer_at(url: str, backend: str, prefix: str) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""What docs/caching.md shows of a Redis is what a Redis is told."""
+
+import re
+import threading
+
+import pytest
+import redis as client_of_redis
+
+from tests import factories
+from tests.cache.processes.test_stampede import Crowd
+from tests.example.site import ROOT
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+
+PAGE = (ROOT / "docs" / "caching.md").read_text()
+DIGEST = re.compile(r"answer:[0-9a-f]+…?")
+
+
+class Monitor:
+    """What is told to a Redis meanwhile, as its command MONITOR has it."""
+
+    def __init__(self, url):
+        self.lines = []
+        self._client = client_of_redis.Redis.from_url(url)
+        self._monitor = self._client.monitor()
+        self._monitor.__enter__()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self):
+        for said in self._monitor.listen():
+            if said["command"] == "PING end":
+                return
+            if "django_pm" in said["command"]:
+                self.lines.append(said["command"])
+
+    def end(self):
+        self._client.execute_command("PING", "end")
+        self._thread.join(10)
+        self._monitor.connection.disconnect()
+        self._client.close()
+        return self.lines
+
+
+def shape(line):
+    """A command without its digest and without the pickled list."""
+    line = DIGEST.sub("answer:#", line)
+    return re.sub(r"^(SET \S+#) .*( PX \d+)$", r"\1 …\2", line)
+
+
+def test_the_excerpt(own_redis):
+    user = factories.make_user()
+    task = factories.make_task(factories.make_project(user), title="Dig")
+    monitor = Monitor(own_redis.url)
+    for title in ("", "", "Dig deeper"):
+        if title:
+            task.title = title
+            task.save()
+        crowd = Crowd(own_redis.url, user, "/tasks/", 1, seconds=0)
+        crowd.wait("ready")
+        crowd.go()
+        crowd.result()
+    lines = monitor.end()
+    print("\n" + "\n".join(lines))  # noqa: T201
+    excerpt = re.search(r"^    # the first process.*?^(?=#)", PAGE, re.MULTILINE | re.DOTALL)
+    shown = [line.strip() for line in excerpt[0].splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert [shape(line) for line in shown] == [shape(line) for line in lines]
+    first, second = lines[0], lines[-1]
+    assert DIGEST.search(first)[0] != DIGEST.search(second)[0]

@@ -1,0 +1,127 @@
+"""The database dies while its disk has not got what it said it had, and comes back: who sends knows what was sent.
+
+This is a PostgreSQL of the test's own. What writes to its disk by and by is frozen, so that what is not waited for is
+lost for certain when it crashes, while the mail server thinks about a message.
+"""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from django_pm.mail import UNSURE
+from django_pm.models import MailState
+from tests.events.workers import until
+from tests.example.site import ROOT, free_port
+
+pytestmark = pytest.mark.postgres
+
+NUMBER = 30
+SETTINGS = ["fsync=on", "synchronous_commit=on", "autovacuum=off", "bgwriter_lru_maxpages=0"]
+
+
+class Cluster:
+    """A server that may crash."""
+
+    def __init__(self, folder, programs):
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self._folder, self._programs = folder, programs
+        # It refuses to be root.
+        self._user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        shutil.chown(folder, self._user)
+        self._run("initdb", "--username", "postgres", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
+
+    def _run(self, program, *arguments):
+        command = [self._programs / program, "--pgdata", self._folder / "data", *arguments]
+        options = {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid} if os.getuid() == 0 else {}
+        subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **options)
+
+    def start(self):
+        settings = [
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={self._folder}",
+            *SETTINGS,
+        ]
+        options = " ".join(f"-c {setting}" for setting in settings)
+        self._run("pg_ctl", "start", "--wait", "--log", str(self._folder / "log"), "--options", options)
+
+        with psycopg.connect(self.url) as connection:
+            writer = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+            (self._writer,) = writer.fetchone()
+        os.kill(self._writer, signal.SIGSTOP)
+
+    def crash(self):
+        """One of its processes is killed: it throws all others out, and away what it has in memory, and recovers."""
+        os.kill(self._writer, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{self._writer}").exists(), "the end of it")
+        until(self.answers, "it to be back", 60, pause=0.1)
+
+    def answers(self):
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self):
+        self._run("pg_ctl", "stop", "--mode", "immediate", "--wait")
+
+    def states(self):
+        with psycopg.connect(self.url) as connection:
+            return Counter(state for (state,) in connection.execute("SELECT state FROM django_pm_mail"))
+
+
+@pytest.fixture
+def cluster():
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    if not found[-1].is_file():
+        pytest.skip("no initdb here")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        cluster = Cluster(Path(folder), found[-1].parent)
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+@pytest.mark.parametrize("at", [UNSURE // 2, NUMBER], ids=["in the middle of a batch", "with its last message"])
+def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at):
+    seen = []
+
+    def crash():
+        if len(sink.messages) == at:
+            before = cluster.states()
+            cluster.crash()
+            seen.extend([before, cluster.states()])
+
+    sink.pace = crash
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PM_TEST_DATABASE_URL": cluster.url,
+        "PM_TEST_SMTP_PORT": str(sink.port),
+    }
+    command = [sys.executable, "-m", "tests.mail.surviving", str(NUMBER)]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+
+    before, after = seen
+    assert before[MailState.SENT] == at - 1
+    assert after[MailState.SENT] < before[MailState.SENT]  # the database has forgotten some
+    assert bool(found["error"]) == (at < NUMBER)  # what is left to do then is left to the next
+    assert found["then"] == ({MailState.SENT: NUMBER - at} if at < NUMBER else {})
+    assert len(sink.to()) == len(set(sink.to())) == NUMBER
+    assert cluster.states() == {MailState.SENT: NUMBER}
