@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from django_pm import measures
 from django_pm.health import instruments, readiness
-from tests.realtime.processes.servers import own_redis
+from tests.redis_server import own_redis
 
 TOKEN = "scrape-me"
 
