@@ -61,6 +61,6 @@ def reader(name: str, projects: int) -> Any:
     return user
 
 
-def superuser() -> Any:
+def superuser(name: str) -> Any:
     """Somebody who sees all without being a member."""
-    return get_user_model().objects.create_superuser("ana")
+    return get_user_model().objects.create_superuser(name)

@@ -9,7 +9,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.example.site import Browser, Site, own_database
-from tests.realtime.processes.servers import Redis, own_redis
+from tests.redis_server import Redis, own_redis
 
 PATIENCE = 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.example.site import HTTP_SERVER, MANAGE, Browser, Site, free_port
-from tests.realtime.processes.servers import HOST, Redis
+from tests.redis_server import HOST, Redis
 
 MOST_SECONDS = 0.4
 """A quarter of a second, and what the machine takes besides; a second attempt would not fit."""

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.example.site import ROOT, Browser, Site
-from tests.realtime.processes.servers import Redis
+from tests.redis_server import Redis
 from tests.serving.conftest import add_task, frame, listen, sign_in
 
 pytestmark = pytest.mark.redis
