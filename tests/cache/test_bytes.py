@@ -13,7 +13,7 @@ from unittest.mock import patch
 from urllib.parse import urlencode
 
 import pytest
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.mixins import ListModelMixin
@@ -187,13 +187,14 @@ class World:
 @pytest.fixture
 def in_zone(request):
     """The connection keeps or gives times in another zone, as `DATABASES` may say."""
-    before = connection.settings_dict["TIME_ZONE"]
+    itself = connections[DEFAULT_DB_ALIAS]  # `connection` is a proxy, with attributes of its own
+    before = itself.settings_dict["TIME_ZONE"]
 
     def change(name: str | None) -> None:
-        connection.settings_dict["TIME_ZONE"] = name
+        itself.settings_dict["TIME_ZONE"] = name
         for attribute in ("timezone", "timezone_name"):
-            connection.__dict__.pop(attribute, None)
-        connection.ensure_timezone()
+            vars(itself).pop(attribute, None)
+        itself.ensure_timezone()
 
     yield change
     change(before)
