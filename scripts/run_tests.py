@@ -45,6 +45,7 @@ ONCE_ON_EACH_DATABASE = (
     "tests/models/test_indexes.py",
     "tests/realtime",
     "tests/serving",
+    "tests/stack",
     "tests/tasks/processes",
 )
 
@@ -53,6 +54,7 @@ EXTRAS = {
     "tests/example/test_live_server.py": "channels",
     "tests/realtime": "channels",
     "tests/serving": "channels",
+    "tests/stack": "supervisor",
     "tests/tasks": "celery",
     "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`
 }
