@@ -2,6 +2,7 @@
 # each target makes what it needs in .venv, once, and again only when pyproject.toml has changed.
 
 PORT ?= 8000
+STACK_PORT ?= 8080
 PYTHON ?=
 ARGS ?=
 
@@ -14,7 +15,8 @@ URL = http://127.0.0.1:$(PORT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
 # must not lead the demo to that site's database, or its mail server.
-SITE := env -u DATABASE_URL -u DATABASE_POOL -u REDIS_URL -u SECRET_KEY -u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS \
+SITE := env -u DATABASE_URL -u DATABASE_POOL -u DATABASE_SECONDS -u REDIS_URL -u BROKER_URL -u BEAT_SECONDS -u SECRET_KEY \
+	-u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS -u LOG_FORMAT -u LOG_LEVEL \
 	-u PROXIES -u STATIC_ROOT -u METRICS_TOKEN -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
 	-u SITE_URL -u EMAIL_HOST -u EMAIL_PORT -u EMAIL_HOST_USER -u EMAIL_HOST_PASSWORD -u EMAIL_USE_TLS -u EMAIL_USE_SSL \
 	-u DEFAULT_FROM_EMAIL \
@@ -28,11 +30,12 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset test browser fuzz openapi lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz openapi lint clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
 	@echo "make demo-reset   the same, with the sample data fresh; what was changed in the demo is gone"
+	@echo "make stack        the services of docker-compose.yml on http://127.0.0.1:$(STACK_PORT), without containers"
 	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
 	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
@@ -59,6 +62,13 @@ demo-data-gone:
 port-is-free: $(BIN)/python
 	@$(BIN)/python scripts/check_port.py $(PORT)
 
+# --- the services of docker-compose.yml ------------------------------------------------------------------------------
+
+# PostgreSQL, RabbitMQ, Redis and nginx have to be here (scripts/ensure_services.sh); scripts/stack.py tells what can be set.
+stack: $(VENV)/.stamp-stack
+	@$(BIN)/python scripts/check_port.py $(STACK_PORT)
+	@exec env STACK_PORT=$(STACK_PORT) $(BIN)/python scripts/stack.py up
+
 # --- checks ------------------------------------------------------------------------------------------------------
 
 test: $(VENV)/.stamp-test
@@ -84,7 +94,7 @@ lint: $(VENV)/.stamp-lint
 	@$(SITE) $(MANAGE) makemigrations --check --dry-run
 
 clean:
-	rm -rf $(VENV) $(DEMO_DATA) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------------------------------------

@@ -156,6 +156,19 @@ ensure_rabbitmq() {
     say "RabbitMQ answers on 127.0.0.1:$rabbitmq_port"
 }
 
+# --- nginx: installed, not started; tests start one of their own -----------------------------------------------------
+
+nginx_is_here() { [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null; }
+
+ensure_nginx() {
+    if ! nginx_is_here; then
+        as_root nginx
+        apt_install nginx-light
+    fi
+    say "nginx is installed"
+}
+
 ensure_postgres
 ensure_redis
 ensure_rabbitmq
+ensure_nginx

@@ -53,6 +53,7 @@ ONCE_ON_EACH_DATABASE = (
     "tests/models/test_indexes.py",
     "tests/realtime",
     "tests/serving",
+    "tests/stack",
     "tests/tasks/processes",
 )
 
@@ -63,6 +64,7 @@ EXTRAS = {
     "tests/health": "prometheus_client",
     "tests/realtime": "channels",
     "tests/serving": "channels",
+    "tests/stack": "supervisor",
     "tests/tasks": "celery",
     "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`
 }

@@ -9,14 +9,19 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
     DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 6: so many
                                    connections to PostgreSQL at most in each process, lent to whoever asks
+    DATABASE_SECONDS       30      what one statement may take on PostgreSQL; 0: as long as it likes, for migrations
     REDIS_URL              none    e.g. redis://host:6379/0: the cache, and what wakes other server processes for live
                                    notifications
+    BROKER_URL             none    e.g. amqp://user:password@host:5672/vhost: RabbitMQ, for the workers of config.celery
+    BEAT_SECONDS           0: as each job has it; else every job is looked at no more rarely than this
     SECRET_KEY             generated once into PM_DATA_DIR; required as soon as DATABASE_URL is set
     DEBUG                  as PM_DEMO
     ALLOWED_HOSTS          this machine only; comma-separated
     CSRF_TRUSTED_ORIGINS   none; comma-separated, e.g. https://pm.example.com
     HTTPS                  1 with DATABASE_URL and without DEBUG: redirect to https, secure cookies, HSTS
     PROXIES                0       how many reverse proxies of yours stand in front (they set X-Forwarded-*)
+    LOG_FORMAT             none: what Django and Celery do by themselves; json: one object a line; text
+    LOG_LEVEL              INFO, with LOG_FORMAT
     STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
     METRICS_TOKEN          none    what Prometheus shows to read /metrics; without one there is no such page
     TIME_ZONE              UTC
@@ -74,6 +79,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_pm.health.middleware.request_metrics",  # first, so that it times all the others
+    "config.logs.request_id_middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -111,12 +117,21 @@ if DATABASE_URL:
     # has been idle is tried before it is used.
     DATABASE_POOL = env.number("DATABASE_POOL", default=0)
     DATABASE = dj_database_url.parse(DATABASE_URL, conn_max_age=0 if DATABASE_POOL else 600, conn_health_checks=True)
-    if DATABASE_POOL and DATABASE["ENGINE"] == "django.db.backends.postgresql":
-        DATABASE.setdefault("OPTIONS", {})["pool"] = {
-            "min_size": 1,
-            "max_size": DATABASE_POOL,
-            "timeout": 10,  # seconds that a request waits for one to come back
-        }
+    if DATABASE["ENGINE"] == "django.db.backends.postgresql":
+        # A server that has vanished is given up within seconds, not after the operating system's quarter of an hour.
+        OPTIONS = DATABASE.setdefault("OPTIONS", {})
+        OPTIONS.setdefault("connect_timeout", 5)
+        OPTIONS.setdefault("keepalives_idle", 10)
+        OPTIONS.setdefault("keepalives_interval", 5)
+        OPTIONS.setdefault("keepalives_count", 3)
+        OPTIONS.setdefault("tcp_user_timeout", 15_000)  # milliseconds
+        OPTIONS.setdefault("options", f"-c statement_timeout={env.number('DATABASE_SECONDS', default=30)}s")
+        if DATABASE_POOL:
+            OPTIONS["pool"] = {
+                "min_size": 1,
+                "max_size": DATABASE_POOL,
+                "timeout": 10,  # seconds that a request waits for one to come back
+            }
     DATABASES = {"default": DATABASE}
 else:
     DATA_DIR.mkdir(parents=True, exist_ok=True)
@@ -201,7 +216,7 @@ SMTP_OPTIONS: dict[str, object] = {
     "password": env.text("EMAIL_HOST_PASSWORD"),
     "use_tls": env.flag("EMAIL_USE_TLS"),
     "use_ssl": env.flag("EMAIL_USE_SSL"),
-    "timeout": 20,
+    "timeout": 10,  # seconds, for each step of a message: docs/mail.md
 }
 if MAIL_FOLDER:
     MAIL = {"BACKEND": "demo.mail_backend.FolderBackend"}
@@ -253,6 +268,43 @@ if REDIS_URL := env.text("REDIS_URL"):
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
+# --- Workers ------------------------------------------------------------------------------------------------
+# Further options, with which nothing is lost, are set by django_pm.schedules.configure in config.celery.
+CELERY_BROKER_URL = env.text("BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
+CELERY_BROKER_CONNECTION_TIMEOUT = 4
+CELERY_BROKER_HEARTBEAT = 30
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+BEAT_SECONDS = env.number("BEAT_SECONDS", default=0)
+
+# --- Logs ---------------------------------------------------------------------------------------------------
+LOG_FORMATS = {
+    "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    "json": {
+        "()": "pythonjsonlogger.json.JsonFormatter",
+        "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s %(process)d",
+        "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+    },
+}
+LOGGING: dict[str, object] = {}
+if LOG_FORMAT := env.text("LOG_FORMAT"):
+    if LOG_FORMAT not in LOG_FORMATS:
+        raise ImproperlyConfigured(f"LOG_FORMAT must be one of {', '.join(LOG_FORMATS)}, not {LOG_FORMAT!r}.")
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request": {"()": "config.logs.RequestId"}},
+        "formatters": {"chosen": LOG_FORMATS[LOG_FORMAT]},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "chosen", "filters": ["request"]}},
+        "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+        # Django, and the servers, bring handlers of their own. Of each request `config.logs` writes a line.
+        "loggers": {
+            "django": {"handlers": [], "propagate": True},
+            "uvicorn": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "_granian": {"handlers": [], "propagate": True, "level": "WARNING"},
+        },
+    }
+
 # --- Time, language, files ----------------------------------------------------------------------------------
 USE_TZ = True
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
@@ -268,3 +320,5 @@ SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # who probes and scrap
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if HTTPS else 0
 if HTTPS and env.number("PROXIES", default=0):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Both speak for other sites of the domain as well, so they are for its owner to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -1,0 +1,33 @@
+"""The Celery app of the example site: `celery -A config.celery worker -Q pm.mail`, `celery -A config.celery beat`.
+
+What it is told comes from the settings (`CELERY_…`), its schedule and queues from django-pm.
+"""
+
+import logging.config
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django_pm.schedules import configure
+
+app = Celery("example")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+configure(app)
+
+for entry in app.conf.beat_schedule.values():
+    entry["schedule"] = min(entry["schedule"], settings.BEAT_SECONDS or entry["schedule"])
+
+
+def log_as_the_site_does(**_options: Any) -> None:
+    """In the place of Celery's own set-up."""
+    logging.config.dictConfig(settings.LOGGING)
+
+
+if settings.LOGGING:
+    setup_logging.connect(log_as_the_site_does)

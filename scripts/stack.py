@@ -1,0 +1,267 @@
+"""Starts the services of docker-compose.yml without containers: `make stack`, or
+
+    python scripts/stack.py up                      until Ctrl-C
+    python scripts/stack.py manage createsuperuser  a management command in their environment
+    python scripts/stack.py list                    what would be started
+
+Commands and environments are those of the compose file. What names a container's network or disk is this machine's
+instead; PostgreSQL, RabbitMQ and Redis have to run, each with a corner of its own for this.
+supervisord keeps the processes running, as `restart: unless-stopped` does. A variable of the compose file may be set in
+the shell or in the file `.env`, and
+
+    STACK_PORT       8080: of the gateway, on 127.0.0.1. Each replica has a port after it, in the order of `list`
+    STACK_SMTP_PORT  1025: of what takes the mail and prints it, in the place of mailpit
+    STACK_DATABASE_URL, STACK_BROKER_URL, STACK_REDIS_URL   where the three are
+    STACK_FOLDER     .stack: logs, one for each process, and what the processes write
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPOSE = ROOT / "docker-compose.yml"
+SITE = ROOT / "example_project"
+OURS = ("site", "gateway")  # build targets
+PROGRAMS = Path(sys.executable).parent
+HOST = "127.0.0.1"
+# Debian has nginx and rabbitmqctl where only root looks.
+PLACES = os.pathsep.join([str(PROGRAMS), os.environ.get("PATH", os.defpath), "/usr/sbin"])
+
+# For trying out, on this machine alone. The composed services have no such values.
+DEFAULTS = {
+    "SECRET_KEY": "of a stack that only this machine can reach",
+    "POSTGRES_PASSWORD": "-",
+    "RABBITMQ_PASSWORD": "-",
+    "REDIS_PASSWORD": "-",
+    "ALLOWED_HOSTS": "localhost,127.0.0.1",
+    "HTTPS": "0",
+    "EMAIL_HOST": HOST,
+    "DEFAULT_FROM_EMAIL": "projects@example.com",
+}
+# `$$`, or `${NAME}`, `${NAME:-default}`, `${NAME:?what it is}`: all that the compose file uses.
+VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])([^}]*))?\})")
+
+
+class Process(NamedTuple):
+    """One replica of a service: the command and environment of the composed one, on a port of this machine."""
+
+    service: str
+    number: int
+    command: list[str]
+    environment: dict[str, str]
+    seconds_to_end: int
+
+    @property
+    def name(self) -> str:
+        """How supervisord and the log file call it."""
+        return f"{self.service}-{self.number}"
+
+
+def interpolated(node: Any, variables: Mapping[str, str]) -> Any:
+    """The compose file as Compose reads it, with these variables."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, rest = found.groups()
+        if name is None:
+            return "$"
+        if not variables.get(name) and operator == "?":
+            raise SystemExit(f"{name} is not set: {rest}")
+        return variables.get(name) or (rest.replace("$$", "$") if operator == "-" else "")
+
+    if isinstance(node, dict):
+        return {key: interpolated(each, variables) for key, each in node.items()}
+    if isinstance(node, list):
+        return [interpolated(each, variables) for each in node]
+    return VARIABLE.sub(value, node) if isinstance(node, str) else node
+
+
+class Stack:
+    """Everything that is started, and where."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.port = int(environ.get("STACK_PORT", "8080"))
+        self.smtp_port = int(environ.get("STACK_SMTP_PORT", "1025"))
+        self.folder = Path(environ.get("STACK_FOLDER") or ROOT / ".stack").resolve()
+        url = f"http://{HOST}:{self.port}"
+        variables = DEFAULTS | {"SITE_URL": url, "EMAIL_PORT": str(self.smtp_port)}
+        variables |= {name: value for name, value in environ.items() if value}
+        self.services = interpolated(yaml.safe_load(COMPOSE.read_text()), variables)["services"]
+        self.here = {
+            "DATABASE_URL": environ.get("STACK_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/pm_stack"),
+            "BROKER_URL": environ.get("STACK_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/pm_stack"),
+            "REDIS_URL": environ.get("STACK_REDIS_URL", "redis://127.0.0.1:6379/9"),
+            "PM_DATA_DIR": str(self.folder),
+            "STATIC_ROOT": str(self.folder / "static"),
+            "GATEWAY_PORT": f"{HOST}:{self.port}",
+        }
+        self.processes = list(self._processes())
+
+    def _processes(self) -> list[Process]:
+        found: list[Process] = []
+        ports: dict[str, list[int]] = {}
+        for name, service in self.services.items():
+            if service.get("build", {}).get("target") not in OURS or service["restart"] == "no":
+                continue
+            for number in range(1, int(service["deploy"].get("replicas", 1)) + 1):
+                port = self.port + 1 + sum(map(len, ports.values()))
+                environment = self.environment(name)
+                for server in ("GRANIAN", "UVICORN"):
+                    if f"{server}_PORT" in environment:
+                        environment |= {f"{server}_HOST": HOST, f"{server}_PORT": str(port)}
+                        ports.setdefault(name, []).append(port)
+                seconds = int(service["stop_grace_period"].removesuffix("s"))
+                found.append(Process(name, number, service.get("command", []), environment, seconds))
+        gateway = next(process for process in found if process.service == "gateway")
+        for name, numbers in ports.items():
+            gateway.environment[f"{name.upper()}_SERVERS"] = " ".join(f"server {HOST}:{port};" for port in numbers)
+        gateway.command[:] = ["nginx", "-e", "stderr", "-c", str(self.folder / "nginx.conf")]
+        return found
+
+    def environment(self, service: str) -> dict[str, str]:
+        """What the compose file gives the service, and what of it is different here."""
+        composed = {name: str(value) for name, value in self.services[service]["environment"].items()}
+        return composed | {name: value for name, value in self.here.items() if name in composed}
+
+    def nginx(self) -> str:
+        """The gateway's configuration: what nginx's image makes of the template, in a frame that needs no root."""
+        (gateway,) = (process for process in self.processes if process.service == "gateway")
+        site = (ROOT / "gateway" / "site.conf.template").read_text()
+        site = re.sub(r"\$\{(\w+)\}", lambda found: gateway.environment[found[1]], site)
+        paths = "".join(
+            f"{name}_temp_path {self.folder}/nginx-{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        return (
+            f"daemon off;\npid {self.folder}/nginx.pid;\nworker_processes 1;\nevents {{ worker_connections 4096; }}\n"
+            f"http {{\ninclude /etc/nginx/mime.types;\n{paths}{site}}}\n"
+        )
+
+    def supervisor(self) -> str:
+        """What supervisord is to run."""
+        smtp = [sys.executable, "-u", "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{self.smtp_port}"]
+        smtp += ["-c", "aiosmtpd.handlers.Debugging", "stdout"]
+        everything = [*self.processes, Process("mailpit", 1, smtp, {}, 5)]
+        return (
+            f"[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={self.folder}/supervisord.pid\n"
+            f"[unix_http_server]\nfile={self.folder}/supervisor.sock\n[supervisorctl]\nserverurl=unix://{self.folder}/supervisor.sock\n"
+            "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+            # As one group they end at the same time.
+            f"[group:stack]\nprograms={','.join(process.name for process in everything)}\n"
+            + "".join(map(self._program, everything))
+        )
+
+    def _program(self, process: Process) -> str:
+        environment = ",".join(f"{name}={quoted(value)}" for name, value in here(process.environment).items())
+        return (
+            f"[program:{process.name}]\ncommand={shlex.join(process.command).replace('%', '%%')}\n"
+            f"directory={SITE}\nenvironment={environment}\nautorestart=true\nstartsecs=1\nstartretries=1000\n"
+            f"stopwaitsecs={process.seconds_to_end}\nkillasgroup=true\nredirect_stderr=true\n"
+            f"stdout_logfile={self.folder}/{process.name}.log\nstdout_logfile_backups=1\n"
+        )
+
+    def manage(self, *arguments: str, service: str = "api", **variables: str) -> None:
+        """Run a management command in the environment of this service."""
+        environment = surroundings() | here(self.environment(service)) | variables
+        subprocess.run([sys.executable, "manage.py", *arguments], cwd=SITE, env=environment, check=True)
+
+    def prepare(self) -> None:
+        """What is done once before anything runs: the corner in each service, the static files, `migrate`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for log in self.folder.glob("*.log"):
+            log.unlink()
+        make_database(self.here["DATABASE_URL"])
+        make_vhost(self.here["BROKER_URL"])
+        self.manage("collectstatic", "--noinput", "--verbosity", "0", STATIC_ROOT=self.here["STATIC_ROOT"])
+        self.manage(*self.services["migrate"]["command"][2:], service="migrate")
+        (self.folder / "nginx.conf").write_text(self.nginx())
+        configuration = self.folder / "supervisord.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text(self.supervisor())
+
+    def up(self) -> None:
+        """Become supervisord."""
+        self.prepare()
+        print(f"http://{HOST}:{self.port} answers soon. Logs are in {self.folder}. Ctrl-C ends everything.", flush=True)
+        program = str(PROGRAMS / "supervisord")
+        os.execve(program, [program, "-c", str(self.folder / "supervisord.conf")], surroundings())  # noqa: S606 (no shell is wanted)
+
+
+def surroundings() -> dict[str, str]:
+    """What of the shell's environment the processes get: nothing that configures a site."""
+    kept = {
+        name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "DJANGO_SUPERUSER_PASSWORD") if name in os.environ
+    }
+    return kept | {"PATH": PLACES}
+
+
+def here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Beside it, what makes Python's output come at once, as in the image."""
+    return {**environment, "PYTHONUNBUFFERED": "1"}
+
+
+def quoted(value: str) -> str:
+    """As supervisord reads values. It knows no way to write a quotation mark."""
+    if '"' in value:
+        raise SystemExit(f"make stack cannot pass on a value with a quotation mark: {value}")
+    return '"' + value.replace("%", "%%") + '"'
+
+
+def make_database(url: str) -> None:
+    """Make the database if it is not there."""
+    import psycopg
+
+    server, _, name = url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+
+
+def make_vhost(url: str) -> None:
+    """Make the broker's virtual host if it is not there, which takes RabbitMQ's own command and its user or root."""
+    user, vhost = re.findall(r"//([^:@/]*)[^/]*/(.*)$", url)[0]
+    if vhost in ("", "/"):
+        return
+    control = shutil.which("rabbitmqctl", path=PLACES)
+    if not control:
+        raise SystemExit("rabbitmqctl is not here: install RabbitMQ, or name a broker in STACK_BROKER_URL")
+    hosts = subprocess.run([control, "-q", "list_vhosts"], capture_output=True, text=True, check=True).stdout
+    if vhost not in hosts.split():
+        subprocess.run([control, "-q", "add_vhost", vhost], check=True)
+        subprocess.run([control, "-q", "set_permissions", "-p", vhost, user, ".*", ".*", ".*"], check=True)
+
+
+def variables() -> dict[str, str]:
+    """Those of the shell, and of `.env` for those that it has not."""
+    file = ROOT / ".env"
+    lines = file.read_text().splitlines() if file.exists() else []
+    named = dict(line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {**named, **os.environ}
+
+
+def main(arguments: list[str]) -> int:
+    stack = Stack(variables())
+    match arguments:
+        case ["up"]:
+            stack.up()
+        case ["list"]:
+            for process in stack.processes:
+                print(f"{process.name:18} {shlex.join(process.command)}")
+        case ["manage", *rest]:
+            stack.manage(*rest)
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
