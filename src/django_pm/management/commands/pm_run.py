@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import close_old_connections
+from django.db import connections
 
 from django_pm.services.jobs import JOBS, Job
 
@@ -52,4 +52,11 @@ class Command(BaseCommand):
         except Exception:
             logger.exception("%s failed; it is tried again when it is due.", job.name)
         finally:
-            close_old_connections()  # one that was lost is of no use to the next
+            _let_go_of_lost_connections()
+
+
+def _let_go_of_lost_connections() -> None:
+    """One that was lost is of no use to the next job. What calls us in a transaction of its own still needs it."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
