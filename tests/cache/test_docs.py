@@ -6,7 +6,6 @@ from unittest.mock import Mock
 
 import pytest
 from django.core.cache import caches
-from django.core.checks import run_checks
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
@@ -137,11 +136,6 @@ def test_switched_off(sources, settings):
     settings.DJANGO_PM = sample('"RESPONSE_CACHE": ""')["DJANGO_PM"] | {"THROTTLE_USER": ""}
     assert sources("/tasks/", "/tasks/") == ["bypass", "bypass"]
     assert not lists.answers.local.size
-
-
-def test_the_settings_are_what_the_check_wants(settings):
-    settings.CACHES = sample("CACHES = {")["CACHES"]
-    assert [problem for problem in run_checks(include_deployment_checks=True) if problem.id == "django_pm.W005"] == []
 
 
 def test_the_figures():

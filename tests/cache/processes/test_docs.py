@@ -5,9 +5,11 @@ import threading
 
 import pytest
 import redis as client_of_redis
+from django.core.checks import run_checks
 
 from tests import factories
 from tests.cache.processes.test_stampede import Crowd
+from tests.cache.test_docs import sample
 from tests.example.site import ROOT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.django_db(transaction=True)]
@@ -67,3 +69,8 @@ def test_the_excerpt(own_redis):
     assert [shape(line) for line in shown] == [shape(line) for line in lines]
     first, second = lines[0], lines[-1]
     assert DIGEST.search(first)[0] != DIGEST.search(second)[0]
+
+
+def test_the_settings_are_what_the_check_wants(settings):
+    settings.CACHES = sample("CACHES = {")["CACHES"]
+    assert [problem for problem in run_checks(include_deployment_checks=True) if problem.id == "django_pm.W005"] == []
