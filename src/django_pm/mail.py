@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.core import mail as django_mail
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMultiAlternatives
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
 from django.db import InterfaceError, OperationalError, connections, router, transaction
@@ -32,7 +31,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
-from django_pm import users
+from django_pm import smtp, users
 from django_pm.conf import app_settings
 from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
@@ -188,7 +187,7 @@ class Batch:
             logger.exception("A message cannot be written.")
             return self._later(mail, _said(error))
         try:
-            sent = self._connection.send_messages([message])
+            sent = smtp.send(self._connection, message)
         except smtplib.SMTPSenderRefused as error:
             if error.smtp_code == TOO_LARGE:
                 return self._end(mail, MailState.FAILED, _reply(error)[1])
@@ -329,7 +328,7 @@ def _unwaited(connection: BaseDatabaseWrapper) -> str:
     return " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwaited"
 
 
-def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> EmailMultiAlternatives:
+def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> Message:
     """The message to one recipient, in their language and time zone. Raises ``ValidationError`` for a bad address."""
     user = mail.recipient
     address = users.email_address(user)

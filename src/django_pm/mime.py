@@ -2,6 +2,9 @@
 
 Python folds every header by an algorithm that is made for the longest and strangest; nearly all are one short line of
 ASCII. With it, to write a message took longer than to hand it over. Whatever is not that plain is left to Django.
+
+``Message.wire`` gives the bytes themselves, for ``smtp.py``; ``Message.message`` the same as the object for which
+Django's and other backends ask.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from email.message import Message as Part
 from email.policy import SMTP, Compat32
 from email.utils import formataddr, formatdate, getaddresses
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import VERSION
 from django.conf import settings
@@ -32,6 +35,20 @@ DJANGOS = {"subject", "from", "to", "cc", "bcc", "reply-to", "date"}
 
 plain_words = re.compile(r"[!-~]+(?: [!-~]+)*").fullmatch
 plain = re.compile(r"[ -~]*").fullmatch
+ending = re.compile(rb"\r\n|\r|\n")
+plain_address = re.compile(
+    r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[\w-]+(?:\.[\w-]+)*", re.ASCII
+).fullmatch
+"""Words with dots between (RFC 5322, section 3.4.1): what an SMTP server is told as it is."""
+
+
+class Wire(NamedTuple):
+    """A message as an SMTP server gets it."""
+
+    sender: str
+    recipient: str
+    content: bytes
+    """Lines end in CR and LF, and neither is there but for that. Dots are not doubled yet."""
 
 
 class Folding(Compat32):
@@ -80,6 +97,15 @@ class Message(EmailMultiAlternatives):
         message.set_boundary(_boundary())
         return message
 
+    def wire(self) -> Wire | None:
+        """The same to the byte, with the bare addresses; None if it is Django's to write."""
+        sender = _bare(str(self.from_email))
+        if not sender or len(self.to) != 1 or self.bcc or not plain_address(self.to[0]):
+            return None
+        if (headers := self._plain_headers()) is None or (parts := self._plain_parts()) is None:
+            return None
+        return Wire(sender, self.to[0], _written(headers, parts))
+
     def _plain_headers(self) -> dict[str, str] | None:
         """All of them, in the order in which Django has them; None if there is one to be encoded, or refused."""
         extra = self.extra_headers
@@ -103,8 +129,8 @@ class Message(EmailMultiAlternatives):
         if mimetype != "text/html" or others or not isinstance(html, str):
             return None
         parts = {"plain": self.body.encode(), "html": html.encode()}
-        too_long = any(len(line) > LONGEST_LINE for part in parts.values() for line in part.split(b"\n"))
-        return None if too_long else parts
+        longest = max(len(line) for part in parts.values() for line in part.split(b"\n"))
+        return None if longest > LONGEST_LINE else parts
 
 
 @functools.lru_cache(maxsize=8)
@@ -113,6 +139,28 @@ def _encoded(sender: str) -> str:
     addresses = getaddresses([sender])
     is_plain = sender.isprintable() and len(addresses) == 1 and addresses[0][1].isascii()
     return formataddr(addresses[0]) if is_plain and not sender.isascii() else sender
+
+
+@functools.lru_cache(maxsize=8)
+def _bare(sender: str) -> str:
+    """The address without the name; empty where it is not plain."""
+    addresses = getaddresses([sender])
+    return addresses[0][1] if len(addresses) == 1 and plain_address(addresses[0][1]) else ""
+
+
+def _written(headers: dict[str, str], parts: dict[str, bytes]) -> bytes:
+    """What ``_multipart`` gives when it is asked for its bytes."""
+    boundary = _boundary()
+    first = f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\nMIME-Version: 1.0\r\n'
+    pieces = [first.encode(), *(SMTP_LINES.fold_binary(*header) for header in headers.items())]
+    for subtype, content in parts.items():
+        encoding = "7bit" if content.isascii() else "8bit"
+        pieces.append(
+            f'\r\n--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\nMIME-Version: 1.0\r\n'
+            f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+        )
+        pieces.append(ending.sub(b"\r\n", content))
+    return b"".join([*pieces, f"\r\n--{boundary}--\r\n".encode()])
 
 
 def _multipart(headers: dict[str, str], parts: dict[str, bytes], lines: Folding) -> Written:

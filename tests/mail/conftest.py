@@ -30,6 +30,12 @@ class Sink:
     pace: Callable[[], float | None] | None = None
     """For how many seconds it thinks about each message, if it does."""
     raw: list = field(default_factory=list)
+    offers: list = field(default_factory=lambda: ["PIPELINING"])
+    """What it can do besides what its library says."""
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return [responses[0], *(f"250-{offer}" for offer in self.offers), *responses[1:]]
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         if self.refuses_sender:

@@ -5,7 +5,6 @@ The number is that of the message, counted from 1, where the point is one that e
 
 import os
 import signal
-import smtplib
 import sys
 from contextlib import ExitStack
 
@@ -47,15 +46,16 @@ def after_statement(beginning, parameter, die):
 
 def around_sending(before, after):
     """Do something before the server gets a message, and when it has taken it."""
-    send = smtplib.SMTP.sendmail
+    from django_pm import smtp
 
-    def sendmail(*arguments, **options):
+    hand_over = smtp.hand_over
+
+    def sending(*arguments):
         before()
-        refused = send(*arguments, **options)
+        hand_over(*arguments)
         after()
-        return refused
 
-    smtplib.SMTP.sendmail = sendmail
+    smtp.hand_over = sending
 
 
 def set_up(point, die_at, stack):

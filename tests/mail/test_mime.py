@@ -107,6 +107,42 @@ class TestMessages:
         else:
             assert parsed(ours) == parsed(djangos)
 
+    @given(subject=lines, text=bodies, html=bodies, to=st.sampled_from(["a@example.org", "a.b+c@x-y.example.org"]))
+    @example(subject="Due soon: Dig", text="Dig.\n", html="<p>Dig.</p>", to="a@example.org")
+    @example(subject="Fällig: " + "Graben " * 20, text="a\rb\r\n.c\n\nä", html="\r", to="a@example.org")
+    def test_on_the_wire_they_are_the_same_to_the_byte(self, subject, text, html, to):
+        message = make(subject=subject, text=text, html=html, to=to)
+        wire = message.wire()
+        if wire is None:
+            assert max(len(line.encode()) for part in (text, html) for line in part.split("\n")) > mime.LONGEST_LINE
+            return
+        assert wire[:2] == ("pm@site.example", to)
+        assert without_chance(wire.content) == without_chance(sent(message))
+        assert not re.search(rb"\r(?!\n)|(?<!\r)\n", wire.content)
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "",
+            "a",
+            "@example.org",
+            "a@",
+            "a..b@example.org",
+            ".a@example.org",
+            "a@b..c",
+            '"a b"@example.org',
+            "ä@example.org",
+            "a@exämple.org",
+            "a@[127.0.0.1]",
+            "A <a@example.org>",
+            "a@example.org\n",
+            "a@example.org>",
+            "a@example.org\r\nx@y",
+        ],
+    )
+    def test_only_plain_addresses_are_told_as_they_are(self, address):
+        assert make(to=address).wire() is None
+
     def test_the_plain_ones_are_ours(self):
         message = make().message(**{} if OLDER else {"policy": email.policy.SMTP})
         assert isinstance(message, mime.Written)

@@ -12,6 +12,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from django_pm import mail as mailing
+from django_pm import smtp
 from django_pm.mail import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
 from django_pm.services.reminders import queue_due
@@ -402,7 +403,7 @@ class TestCrashes:
         def die(*_arguments):
             raise SystemExit
 
-        what = (mailing, "compose") if breaks == "writing" else (type(mailing._connection()), "send_messages")
+        what = (mailing, "compose") if breaks == "writing" else (smtp, "send")
         for turn in range(3):
             monkeypatch.setattr(*what, die)
             with pytest.raises(SystemExit):
@@ -422,7 +423,7 @@ class TestCrashes:
     def test_what_hangs_is_noted_before_it_is_hung_up_on(self, sink, monkeypatch):
         """A worker's soft limit ends the waiting for an answer; its hard one may end the waiting for a goodbye."""
 
-        def hang(self, messages):
+        def hang(*_arguments):
             raise TimeoutError("as the soft limit of a worker might")
 
         def hang_for_ever(self):
@@ -432,7 +433,7 @@ class TestCrashes:
         reminders("a@example.org", "b@example.org")
         backend = type(mailing._connection())
         close = backend.close
-        monkeypatch.setattr(backend, "send_messages", hang)
+        monkeypatch.setattr(smtp, "hand_over", hang)
         monkeypatch.setattr(backend, "close", hang_for_ever)
         with pytest.raises(SystemExit):
             send_queue()
@@ -451,6 +452,7 @@ class TestCrashes:
                 raise LookupError("as a backend might")
             return send(self, messages)
 
+        monkeypatch.setattr(smtp, "EmailBackend", None)  # so it is none of Django's own class
         monkeypatch.setattr(backend, "send_messages", pick)
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a backend might"
