@@ -62,6 +62,10 @@ TOO_LARGE = 552
 """What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
 
 UNENDED = (MailState.CLAIMED, MailState.SENDING)
+ENDED = "('waiting', 'sent', 'skipped', 'failed')"
+"""The other states, for SQL. To one that names ``UNENDED``, PostgreSQL would read the index of what is unfinished, and
+so all rows of the claim for each message."""
+
 UNSURE = 20
 """How many messages are noted as sent before that is known to be on the database's disk (``docs/mail.md`` says why)."""
 
@@ -101,17 +105,19 @@ def claim(now: dt.datetime) -> list[Mail]:
     """Take the next messages, for nobody else to take; those that have failed too often are given up."""
     using = router.db_for_write(Mail)
     rows = Mail.objects.using(using)
+    until = now + CLAIMED_FOR
     with transaction.atomic(using=using):
-        due = rows.filter(state__in=UNFINISHED, due_at__lte=now).order_by("due_at", "pk")
-        locked = list(due.select_for_update(skip_locked=True)[:BATCH])
-        cut_off = [mail.pk for mail in locked if mail.state == MailState.SENDING]
-        rows.filter(pk__in=cut_off).update(repeated=True)
-        given_up = [mail for mail in locked if mail.pk in cut_off and mail.attempts >= app_settings.MAIL_ATTEMPTS]
-        broken = {"state": MailState.FAILED, "reason": "It broke whoever sent it."}
-        rows.filter(pk__in=[mail.pk for mail in given_up]).update(**broken)
-        taken = [mail for mail in locked if mail not in given_up]
-        rows.filter(pk__in=[mail.pk for mail in taken]).update(state=MailState.CLAIMED, due_at=now + CLAIMED_FOR)
-    return list(rows.filter(pk__in=[mail.pk for mail in taken]).select_related("recipient").order_by("pk"))
+        due = rows.filter(state__in=UNFINISHED, due_at__lte=now).order_by("due_at", "pk").select_related("recipient")
+        locked = list(due.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+        cut_off = [mail for mail in locked if mail.state == MailState.SENDING]
+        rows.filter(pk__in=[mail.pk for mail in cut_off]).update(repeated=True)
+        given_up = {mail.pk for mail in cut_off if mail.attempts >= app_settings.MAIL_ATTEMPTS}
+        rows.filter(pk__in=given_up).update(state=MailState.FAILED, reason="It broke whoever sent it.")
+        taken = sorted((mail for mail in locked if mail.pk not in given_up), key=lambda mail: mail.pk)
+        rows.filter(pk__in=[mail.pk for mail in taken]).update(state=MailState.CLAIMED, due_at=until)
+    for mail in taken:
+        mail.state, mail.due_at = MailState.CLAIMED, until
+    return taken
 
 
 class Batch:
@@ -236,17 +242,17 @@ class Batch:
     def _begin(self, mail: Mail) -> bool:
         """Count the attempt, and note that it may be with the server from now on; whether it is still ours.
 
-        What has become of the one before is noted by the same statement: one commit for each message.
+        What has become of the one before is noted by the same statement: one commit for each message. Every
+        ``UNSURE`` of them, it is waited for, and with it all that was written before is on disk.
         """
-        if len(self._unsure) + bool(self._taken) >= UNSURE:
-            self._note_taken()
         mail.attempts += 1
-        before = self._taken
-        noted = _note(mail, before, self._mails[0].due_at)
+        before = [self._taken] if self._taken else []
+        waiting = len(self._unsure) + len(before) >= UNSURE
+        taken = self._unsure + before if waiting else before
+        noted = _note(mail, taken, self._mails[0].due_at, waiting)
         self._taken = None
-        if before:
-            self._unsure.append(before)
-        return noted == 1 + bool(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
+        self._unsure = [] if waiting else self._unsure + before
+        return noted == 1 + len(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
 
     def _note_taken(self) -> None:
         """Note the end of what the server took, for good: of the last, and of those before where that was lost.
@@ -295,8 +301,8 @@ class Batch:
         return self._rows(mails).update(state=MailState.WAITING, reason=reason[:500], due_at=due_at)
 
 
-def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt.datetime) -> int:
-    """That the one is begun and the other was taken, if they are still claimed; how many of them are.
+def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.datetime, waiting: bool) -> int:
+    """That the one is begun and the others were taken, as far as they are still claimed; how many that changes.
 
     It is what ``Batch._rows`` and ``update`` would do. But it is done for each message, and to make up the statement
     took several times as long as to execute it.
@@ -304,7 +310,9 @@ def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt
     connection = connections[router.db_for_write(Mail)]
     moment = connection.ops.adapt_datetimefield_value
     key = begun.pk
-    before, sent_at = taken or (begun, None)
+    keys = [key, *(mail.pk for mail, _at in taken)]
+    sent_at = taken[-1][1] if taken else None
+    unwaited = "" if waiting else _unwaited(connection)
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 (no value in it but a table's name)
@@ -312,8 +320,8 @@ def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt
             " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
             " reason = CASE id WHEN %s THEN reason ELSE '' END,"
             " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
-            f"{_unwaited(connection)} WHERE id IN (%s, %s) AND due_at = %s AND state IN ('claimed', 'sending')",
-            [key, key, begun.attempts, key, key, moment(sent_at), key, before.pk, moment(claimed_until)],
+            f"{unwaited} WHERE id IN ({', '.join(['%s'] * len(keys))}) AND due_at = %s AND state NOT IN {ENDED}",
+            [key, key, begun.attempts, key, key, moment(sent_at), *keys, moment(claimed_until)],
         )
         return int(cursor.rowcount)
 

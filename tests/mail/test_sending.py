@@ -333,10 +333,9 @@ class TestCrashes:
         reminders("a@example.org", "b@example.org")
         note = mailing._note
 
-        def forgetting(begun, taken, claimed_until):
-            if taken:
-                Mail.objects.filter(pk=taken[0].pk).delete()
-            return note(begun, taken, claimed_until)
+        def forgetting(begun, taken, *values):
+            Mail.objects.filter(pk__in=[mail.pk for mail, _at in taken]).delete()
+            return note(begun, taken, *values)
 
         monkeypatch.setattr(mailing, "_note", forgetting)
         assert send_queue() == {MailState.SENT: 2}
@@ -347,10 +346,10 @@ class TestCrashes:
         reminders("a@example.org", "b@example.org")
         note = mailing._note
 
-        def forgetting(begun, taken, claimed_until):
+        def forgetting(begun, taken, *values):
             if taken:
                 Mail.objects.filter(pk=begun.pk).delete()
-            return note(begun, taken, claimed_until)
+            return note(begun, taken, *values)
 
         monkeypatch.setattr(mailing, "_note", forgetting)
         send_queue()

@@ -7,6 +7,7 @@ message yet; the row of the message (``models/mail.py``) is what makes it one.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -19,7 +20,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from django_pm import access, event_types
 from django_pm.models import (
@@ -42,8 +43,6 @@ CHUNK = 1_000
 LONGEST_DESCRIPTION = 2_000
 """In characters."""
 
-PRIORITIES, STATUSES = dict(Priority.choices), dict(Status.choices)
-
 
 class Due(NamedTuple):
     """As much of a task as decides about its reminders."""
@@ -59,6 +58,34 @@ class Due(NamedTuple):
         return str(event_types.encode(self.at))
 
 
+class Phrases(NamedTuple):
+    """What every reminder says in one language."""
+
+    subject: str
+    sentence: str
+    rest_of_sentence: str
+    priority: str
+    status: str
+    no_more: str
+    priorities: dict[str, str]
+    statuses: dict[str, str]
+
+
+@functools.lru_cache(maxsize=64)
+def _phrases(_language: str | None) -> Phrases:
+    """Those of the language in force, which is this one: to look up each again took a sixth of composing."""
+    return Phrases(
+        gettext("Due soon: %(title)s"),
+        gettext("“%(title)s” in %(project)s is due on %(due)s (%(zone)s)."),
+        gettext("is due on <strong>{due}</strong> ({zone})."),
+        gettext("Priority"),
+        gettext("Status"),
+        gettext("No more reminders"),
+        {key: str(label) for key, label in Priority.choices},
+        {key: str(label) for key, label in Status.choices},
+    )
+
+
 class Words:
     """What a reminder says of its task, in the language and time zone in force when it is asked for.
 
@@ -68,6 +95,18 @@ class Words:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+
+    def __getitem__(self, name: str) -> Any:
+        """How Django's templates look first; an exception for each name costs more than the name."""
+        return getattr(self, name)
+
+    @cached_property
+    def _phrases(self) -> Phrases:
+        return _phrases(get_language())
+
+    @property
+    def subject(self) -> str:
+        return self._phrases.subject % {"title": self._task.title}
 
     @cached_property
     def _at(self) -> dt.datetime:
@@ -83,11 +122,24 @@ class Words:
 
     @cached_property
     def priority(self) -> str:
-        return str(PRIORITIES.get(self._task.priority, self._task.priority))
+        return self._phrases.priorities.get(self._task.priority, self._task.priority)
 
     @cached_property
     def status(self) -> str:
-        return str(STATUSES.get(self._task.status, self._task.status))
+        return self._phrases.statuses.get(self._task.status, self._task.status)
+
+    @cached_property
+    def priority_line(self) -> str:
+        return f"{self._phrases.priority}: {self.priority}"
+
+    @cached_property
+    def status_line(self) -> str:
+        return f"{self._phrases.status}: {self.status}"
+
+    @property
+    def no_more(self) -> str:
+        """What the link does that ends them."""
+        return self._phrases.no_more
 
     @cached_property
     def description(self) -> str:
@@ -105,12 +157,12 @@ class Words:
             "due": self.due,
             "zone": self.time_zone,
         }
-        return gettext("“%(title)s” in %(project)s is due on %(due)s (%(zone)s).") % values
+        return self._phrases.sentence % values
 
     @property
     def rest_of_sentence(self) -> SafeString:
         """What comes after title and project, in HTML."""
-        return format_html(gettext("is due on <strong>{due}</strong> ({zone})."), due=self.due, zone=self.time_zone)
+        return format_html(self._phrases.rest_of_sentence, due=self.due, zone=self.time_zone)
 
 
 def queue_due(now: dt.datetime | None = None) -> int:
