@@ -62,9 +62,9 @@ TOO_LARGE = 552
 """What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
 
 UNENDED = (MailState.CLAIMED, MailState.SENDING)
-ENDED = "('waiting', 'sent', 'skipped', 'failed')"
-"""The other states, for SQL. To one that names ``UNENDED``, PostgreSQL would read the index of what is unfinished, and
-so all rows of the claim for each message."""
+OTHERS = ", ".join(f"'{state.value}'" for state in MailState if state not in UNENDED)
+"""The other states, for SQL. With ``state IN`` and those, PostgreSQL may read the index of what is unfinished, and so
+all rows of the claim for each message."""
 
 UNSURE = 20
 """How many messages are noted as sent before that is known to be on the database's disk (``docs/mail.md`` says why)."""
@@ -320,7 +320,7 @@ def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.
             " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
             " reason = CASE id WHEN %s THEN reason ELSE '' END,"
             " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
-            f"{unwaited} WHERE id IN ({', '.join(['%s'] * len(keys))}) AND due_at = %s AND state NOT IN {ENDED}",
+            f"{unwaited} WHERE id IN ({', '.join(['%s'] * len(keys))}) AND due_at = %s AND state NOT IN ({OTHERS})",
             [key, key, begun.attempts, key, key, moment(sent_at), *keys, moment(claimed_until)],
         )
         return int(cursor.rowcount)

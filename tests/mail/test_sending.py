@@ -9,13 +9,16 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import OperationalError, connection
-from django.utils import timezone
+from django.urls import get_script_prefix, reverse, set_script_prefix
+from django.utils import timezone, translation
 
 from django_pm import mail as mailing
 from django_pm import smtp
 from django_pm.mail import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
+from django_pm.services import reminders as words
 from django_pm.services.reminders import queue_due
+from django_pm.services.unsubscribing import unsubscribe_url
 from tests.factories import make_project, make_task, make_user
 from tests.mail.conftest import send_to
 
@@ -228,6 +231,38 @@ class TestMessages:
         text = sink.messages[0].get_body(("plain",)).get_content()
         assert "4. Mai 2031 23:00" in text
         assert "JST" in text
+
+    def test_each_in_the_language_of_its_own_recipient(self, sink, monkeypatch):
+        """What is looked up once for each language is not said in another."""
+        words.phrases_in.cache_clear()
+        monkeypatch.setattr(words, "gettext", lambda text: f"[{translation.get_language()}] {text}")
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        for number, language in enumerate(("de", "", "de")):
+            user = get_user_model().objects.get(email=f"{'abc'[number]}@example.org")
+            NotificationPreferences.objects.create(user=user, language=language)
+        assert send_queue() == {MailState.SENT: 3}
+        words.phrases_in.cache_clear()
+        assert [message["Subject"] for message in sink.messages] == [
+            "[de] Due soon: Dig",
+            "[en-us] Due soon: Dig",
+            "[de] Due soon: Dig",
+        ]
+        assert "[de] Priority: " in sink.messages[2].get_body(("html",)).get_content()
+
+    def test_the_link_is_where_the_site_has_it_by_now(self, sink, settings):
+        settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com"}
+        user = person("a@example.org")
+        before = get_script_prefix()
+        try:
+            for prefix in ("/", "/pm/", "/"):
+                set_script_prefix(prefix)
+                url = unsubscribe_url(user, "reminder")
+                assert url.startswith(f"https://pm.example.com{prefix}notifications/unsubscribe/")
+                assert url == f"https://pm.example.com{reverse('django_pm:unsubscribe', args=[url.split('/')[-2]])}"
+        finally:
+            set_script_prefix(before)
+        settings.ROOT_URLCONF = ()  # no API there
+        assert unsubscribe_url(user, "reminder") == ""
 
     def test_headers(self, sink, settings):
         settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com/"}

@@ -164,13 +164,18 @@ class TestRefusals:
             (["550 Not you"], 550),  # and hangs up at once
         ],
     )
-    def test_a_server_that_hangs_up_says_why(self, scripted, answers, code):
+    def test_a_server_that_hangs_up_says_why(self, scripted, monkeypatch, answers, code):
+        getreply, asked = smtplib.SMTP.getreply, []
         scripted(*answers)
-        with backend() as opened, pytest.raises(smtplib.SMTPException) as raised:
-            smtp.send(opened, message())
+        with backend() as opened:
+            monkeypatch.setattr(smtplib.SMTP, "getreply", lambda server: (asked.append(1), getreply(server))[1])
+            with pytest.raises(smtplib.SMTPException) as raised:
+                smtp.send(opened, message())
         error = raised.value
         found = error.recipients["a@example.org"][0] if hasattr(error, "recipients") else error.smtp_code
         assert found == code
+        if code == 421:  # nothing is waited for after that
+            assert len(asked) == len(["EHLO", *answers])
 
     def test_a_server_that_hangs_up_and_says_nothing(self, scripted):
         scripted("250 OK")

@@ -72,8 +72,8 @@ class Phrases(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _phrases(_language: str | None) -> Phrases:
-    """Those of the language in force, which is this one: to look up each again took a sixth of composing."""
+def phrases_in(_language: str | None) -> Phrases:
+    """Those of the language in force, which is this one: to look up each again took a seventh of composing."""
     return Phrases(
         gettext("Due soon: %(title)s"),
         gettext("“%(title)s” in %(project)s is due on %(due)s (%(zone)s)."),
@@ -102,7 +102,7 @@ class Words:
 
     @cached_property
     def _phrases(self) -> Phrases:
-        return _phrases(get_language())
+        return phrases_in(get_language())
 
     @property
     def subject(self) -> str:
