@@ -26,7 +26,7 @@ def send(backend: Any, message: Message) -> int:
         try:
             hand_over(backend.connection, wire)
         except smtplib.SMTPException:
-            if not backend.fail_silently:
+            if not getattr(backend, "fail_silently", False):  # an option that Django is to forget
                 raise
             return 0
         return 1
