@@ -30,7 +30,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz openapi lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz openapi lint audit clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -41,6 +41,7 @@ help:
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
 	@echo "make lint         formatting, types, import rules, missing migrations"
+	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
 # --- the demo ----------------------------------------------------------------------------------------------------
@@ -92,6 +93,11 @@ lint: $(VENV)/.stamp-lint
 	$(BIN)/lint-imports
 	@echo makemigrations --check
 	@$(SITE) $(MANAGE) makemigrations --check --dry-run
+
+# Bandit's findings of low severity are what ruff's rules S tell already, of this code and of the scripts and tests as well.
+audit: $(VENV)/.stamp-lint
+	$(BIN)/bandit --quiet --recursive --severity-level medium src example_project
+	$(BIN)/python scripts/check_advisories.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
