@@ -61,3 +61,9 @@ def test_there_are_no_other_pages(client, db):
 def test_a_site_may_have_a_policy_of_its_own(client, settings, db):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.replace_policy"]
     assert client.get("/docs/")["Content-Security-Policy"] == "default-src 'self'"
+
+
+def test_an_address_that_is_a_credential_is_neither_kept_nor_told(client, unsubscribe_path):
+    answer = client.get(unsubscribe_path)
+    assert answer["Referrer-Policy"] == "no-referrer"
+    assert "no-store" in answer["Cache-Control"]
