@@ -35,6 +35,17 @@ def test_the_page_of_the_api_works(site: Site, sign_in) -> None:
     expect(page.locator(".dialog-ux")).to_be_visible()
 
 
+def test_a_write_from_there_shows_the_token_that_it_needs(site: Site, sign_in) -> None:
+    page = sign_in("ana")
+    page.goto(f"{site.url}/docs/")
+    operation = page.locator("#operations-projects-projects_create")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("textarea").fill('{"name": "Made at /docs/"}')
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
+
+
 def test_the_pages_of_the_example_site(site: Site, sign_in, page: Page) -> None:
     page.goto(f"{site.url}/accounts/login/")
     page = sign_in("ana")
