@@ -30,7 +30,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz openapi lint audit clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz openapi evidence lint audit clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -40,6 +40,7 @@ help:
 	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
+	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
@@ -85,6 +86,10 @@ fuzz: $(VENV)/.stamp-fuzz
 
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py
+
+# Everything, which takes as long as `make test` and two minutes more; ARGS="services pages" leaves the tests out.
+evidence: $(VENV)/.stamp-browser
+	@$(BIN)/python -m scripts.evidence $(ARGS)
 
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .
