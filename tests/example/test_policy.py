@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.example.site import HTTP_SERVER, Site
+from tests.example.site import Site
 
 NOTHING_ELSE = ("object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'")
 
@@ -17,7 +17,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site.must_manage("migrate", "--verbosity", "0")
     site.must_manage("demo_seed")
     site.must_manage("pm_run", "--once")
-    with site.served(*HTTP_SERVER):
+    with site.served():
         yield site
 
 
