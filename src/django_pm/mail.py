@@ -308,7 +308,7 @@ def _note(begun: Mail, taken: tuple[Mail, dt.datetime] | None, claimed_until: dt
     before, sent_at = taken or (begun, None)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 # nosec B608 (a table's name)
+            f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 (no value in it but a table's name)
             " SET state = CASE id WHEN %s THEN 'sending' ELSE 'sent' END,"
             " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
             " reason = CASE id WHEN %s THEN reason ELSE '' END,"

@@ -109,7 +109,7 @@ def _number_after(seq: int, project_id: Any, using: str) -> int:
     table = connections[using].ops.quote_name(Event._meta.db_table)
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} SET seq = %s + numbered.place FROM ("  # noqa: S608 # nosec B608 (a table's name)
+            f"UPDATE {table} SET seq = %s + numbered.place FROM ("  # noqa: S608 (no value in it but a table's name)
             f"SELECT id, row_number() OVER (ORDER BY id) AS place FROM {table} WHERE project_id = %s AND seq IS NULL"
             f") AS numbered WHERE {table}.id = numbered.id",
             [seq, project_id],
@@ -162,7 +162,7 @@ def _versions(rows: QuerySet[Any]) -> list[tuple[Any, Version | None]]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH wanted (id) AS ({keys}) SELECT wanted.id, {stream}.epoch, {stream}.seq, "  # noqa: S608 # nosec B608 (tables)
+            f"WITH wanted (id) AS ({keys}) SELECT wanted.id, {stream}.epoch, {stream}.seq, "  # noqa: S608 (tables' names)
             f"(SELECT count(*) FROM {event} WHERE {event}.project_id = wanted.id AND {event}.seq IS NULL) "
             f"FROM wanted LEFT JOIN {stream} ON {stream}.project_id = wanted.id",
             parameters,

@@ -216,7 +216,7 @@ def _advisory(expression: str, model: type[models.Model], pks: Iterable[Any], *,
     names = (f"{model._meta.db_table}:{pk}".encode() for pk in pks)
     keys = sorted(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True) for name in names)
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {expression} FROM unnest(%s::bigint[]) AS key", [keys])  # noqa: S608 # nosec B608 (ours)
+        cursor.execute(f"SELECT {expression} FROM unnest(%s::bigint[]) AS key", [keys])  # noqa: S608 (ours alone)
         return cursor.fetchone()[0]
 
 
@@ -380,7 +380,7 @@ def _insert_statement(using: str) -> str:
     quote = connections[using].ops.quote_name
     columns = [quote(str(field.column)) for field in Event._meta.concrete_fields[1:]]
     places = ", ".join(["%s"] * len(columns))
-    return f"INSERT INTO {quote(Event._meta.db_table)} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 # nosec B608
+    return f"INSERT INTO {quote(Event._meta.db_table)} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
 
 
 # Waking readers
