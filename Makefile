@@ -30,7 +30,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz openapi lint clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz openapi evidence lint audit clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -40,7 +40,9 @@ help:
 	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
+	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
+	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
 # --- the demo ----------------------------------------------------------------------------------------------------
@@ -85,6 +87,10 @@ fuzz: $(VENV)/.stamp-fuzz
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py
 
+# Everything, which takes as long as `make test` and two minutes more; ARGS="services pages" leaves the tests out.
+evidence: $(VENV)/.stamp-browser
+	@$(BIN)/python -m scripts.evidence $(ARGS)
+
 lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,6 +98,12 @@ lint: $(VENV)/.stamp-lint
 	$(BIN)/lint-imports
 	@echo makemigrations --check
 	@$(SITE) $(MANAGE) makemigrations --check --dry-run
+
+# Ruff's rules S tell bandit's findings of low severity already, of the scripts and tests as well, and SQL that is put
+# together (B608), with a reason at each place.
+audit: $(VENV)/.stamp-lint
+	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B608 src example_project
+	$(BIN)/python scripts/check_advisories.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -39,6 +39,9 @@ ONCE = (
     "tests/client",
     "tests/commands/test_seed_memory.py",
     "tests/example",
+    "tests/test_advisories.py",
+    "tests/test_asvs.py",
+    "tests/test_evidence.py",
     "tests/test_packaging.py",
     "tests/test_readme.py",
 )

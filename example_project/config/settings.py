@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_pm.health.middleware.request_metrics",  # first, so that it times all the others
     "config.logs.request_id_middleware",
+    "config.csp.content_security_policy_middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

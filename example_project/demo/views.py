@@ -63,8 +63,13 @@ class LetterView(MailPage):
     """Shows one of these messages."""
 
     template_name = "letter.html"
-    # What a message brings along is shown, and nothing more: no script runs, and nothing is fetched for it.
-    content_security_policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+    # What a message brings along is shown, and nothing more: no script runs, and nothing is fetched but the style of
+    # this site; messages have theirs inline. Their forms are held back by the sandbox. The form beside them posts to
+    # SITE_URL, which may not be the address that this page was opened by.
+    content_security_policy = (
+        "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src data:; object-src 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the message."""

@@ -188,6 +188,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.open_tag = tag
         for name, value in attrs:
+            if value == "data:,":  # an icon that is empty, so that browsers ask for none
+                continue
             if name in {"src", "srcset", "data", "data-schema", "poster"} or (tag == "link" and name == "href"):
                 self.loaded.append(value)
             elif name in {"href", "action"}:

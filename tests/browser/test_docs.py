@@ -1,9 +1,11 @@
 """The JavaScript in docs/realtime.md works as it stands, on the live example site."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Page
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.example.site import ROOT
 
@@ -22,6 +24,15 @@ LOOK = """
 def sample(language: str) -> str:
     (block,) = re.findall(rf"^```{language}\n(.+?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return str(block)
+
+
+@pytest.fixture
+def context(chromium: Browser, watched) -> Iterator[BrowserContext]:
+    """The samples are put into a page of the site as scripts of its own, which its policy would not let run."""
+    context = chromium.new_context(bypass_csp=True)
+    context.on("page", watched.watch)
+    yield context
+    context.close()
 
 
 class Console:

@@ -15,7 +15,7 @@ from tests.example.site import LIVE_SERVER, Site
 BLOCK = """
   window.blocked = true;
   window.WebSocket = class extends WebSocket {
-    constructor(url) { super(window.blocked ? "ws://127.0.0.1:1/" : url); }
+    constructor(url) { super(window.blocked ? `ws://${location.host}/blocked/` : url); }
   };
 """
 FAILED_SOCKET = r"^WebSocket connection to .* failed"

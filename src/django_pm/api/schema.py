@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
@@ -16,6 +15,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 
 from django_pm import __version__
+from django_pm.api import pages
 from django_pm.api.base import BaseAPIView
 from django_pm.api.throttling import RequestThrottle
 
@@ -73,7 +73,7 @@ ASSETS = {
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """A page that shows the OpenAPI document and tries it out."""
-    return render(request, "django_pm/api_docs.html", {"version": __version__})
+    return pages.page(request, "django_pm/api_docs.html", {"version": __version__}, policy=pages.DOCS)
 
 
 @require_safe

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from django_pm.api import pages
 from django_pm.models import MailKind
 from django_pm.services import unsubscribing
 
@@ -26,6 +26,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
         "is_known": found is not None,
         "is_done": found is not None and request.method == "POST",
     }
-    response = render(request, "django_pm/unsubscribe.html", context, status=200 if found else 404)
+    status = 200 if found else 404
+    response = pages.page(request, "django_pm/unsubscribe.html", context, policy=pages.UNSUBSCRIBE, status=status)
     response["Referrer-Policy"] = "no-referrer"  # the address is the credential
     return response

@@ -239,7 +239,7 @@ def time_zones() -> Finding:
     return broken(name, f"not known here: {some(unknown)}", "Upgrade the package tzdata, or correct the projects.")
 
 
-def extra(name: str, without: str) -> Callable[[], Finding]:
+def of_extra(name: str, without: str) -> Callable[[], Finding]:
     """A check that tells whether what an extra brings is here. That it is not is no fault."""
 
     def look() -> Finding:
@@ -266,6 +266,6 @@ CHECKS = [
     Check("reports", daily_reports, needs=TABLES),
     Check("time zones", time_zones, needs=TABLES),
     Check("cache", cache),
-    Check("celery", extra("celery", "pm_run or cron does what is to be done again and again")),
-    Check("channels", extra("channels", "no live notifications over WebSocket")),
+    Check("celery", of_extra("celery", "pm_run or cron does what is to be done again and again")),
+    Check("channels", of_extra("channels", "no live notifications over WebSocket")),
 ]

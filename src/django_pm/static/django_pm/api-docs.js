@@ -15,7 +15,8 @@
     // Someone signed in by session needs Django's CSRF token for "Try it out" on a write.
     requestInterceptor: (request) => {
       const token = cookie("csrftoken");
-      if (token && new URL(request.url, location.href).origin === location.origin) {
+      const writes = !["GET", "HEAD", "OPTIONS"].includes((request.method || "GET").toUpperCase());
+      if (writes && token && new URL(request.url, location.href).origin === location.origin) {
         request.headers["X-CSRFToken"] = token;
       }
       return request;

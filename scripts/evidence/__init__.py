@@ -1,0 +1,1 @@
+"""Captures what docs/evidence/ shows, from the real things: `make evidence`."""
