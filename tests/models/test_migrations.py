@@ -50,6 +50,21 @@ def test_they_depend_on_the_site_s_users_and_on_nothing_else(loader):
     assert {parent.key[0] for parent in loader.graph.node_map[FIRST].parents} == {users}
 
 
+def test_a_release_gets_on_with_the_tables_of_the_next(loader):
+    """docs/upgrades.md: old code inserts without naming a new column, and reads by the names that it knows."""
+    made_before = set()
+    for _app, name in sorted(node for node in loader.graph.nodes if node[0] == OURS):
+        operations = loader.get_migration(OURS, name).operations
+        for operation in operations:
+            kind = type(operation).__name__
+            assert kind in {"CreateModel", "AddField", "AddIndex", "AddConstraint", "AlterModelOptions"}, (name, kind)
+            if kind == "AddField" and operation.model_name_lower in made_before:
+                field = operation.field
+                assert field.null or field.has_db_default() or field.many_to_many, (name, operation.name)
+        made_before |= {each.name_lower for each in operations if hasattr(each, "bases")}
+    assert "task" in made_before
+
+
 def test_they_hold_no_setting_of_one_site(loader):
     """`TIME_ZONE` is asked for when a project is made, not when the migration was written."""
     field = loader.project_state(FIRST).models[OURS, "project"].fields["time_zone"]
