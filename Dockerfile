@@ -9,7 +9,7 @@ COPY src src
 RUN python -m venv /opt/site \
     && python -m pip wheel --no-deps --wheel-dir dist . \
     && /opt/site/bin/python -m pip install "pip>=25.1" \
-    && /opt/site/bin/python -m pip install "$(echo dist/*.whl)[celery,channels,redis]" --group services
+    && /opt/site/bin/python -m pip install "$(echo dist/*.whl)[celery,channels,metrics,redis]" --group services
 WORKDIR /srv/site
 COPY example_project .
 # The key that the site makes for itself while it has no database stays in this stage.
@@ -33,5 +33,5 @@ COPY --from=build /srv/site /srv/site
 WORKDIR /srv/site
 USER 10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["python", "-m", "config.alive", "8000", "/accounts/login/"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=20s CMD ["python", "-m", "config.alive", "8000", "/healthz"]
 CMD ["granian", "--interface", "wsgi", "--workers", "2", "--blocking-threads", "4", "config.wsgi:application"]

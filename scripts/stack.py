@@ -101,6 +101,7 @@ class Stack:
             "REDIS_URL": environ.get("STACK_REDIS_URL", "redis://127.0.0.1:6379/9"),
             "PM_DATA_DIR": str(self.folder),
             "STATIC_ROOT": str(self.folder / "static"),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
             "GATEWAY_PORT": f"{HOST}:{self.port}",
         }
         self.processes = list(self._processes())
@@ -178,6 +179,9 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         for log in self.folder.glob("*.log"):
             log.unlink()
+        metrics = Path(self.here["PROMETHEUS_MULTIPROC_DIR"])
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
         make_database(self.here["DATABASE_URL"])
         make_vhost(self.here["BROKER_URL"])
         self.manage("collectstatic", "--noinput", "--verbosity", "0", STATIC_ROOT=self.here["STATIC_ROOT"])

@@ -19,8 +19,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_pm.cache.breaker import SLOW_SECONDS
+from django_pm.events import feed, relay, subscribers
 from django_pm.mail import send_queue
-from django_pm.models import Mail, MailKind, MailState, Membership, NotificationPreferences, Project
+from django_pm.models import Event, Mail, MailKind, MailState, Membership, NotificationPreferences, Project
 from django_pm.services import doctor, findings
 from django_pm.services.reminders import queue_due
 from django_pm.services.reports import make_due, make_today
@@ -129,6 +130,59 @@ class TestTheDatabase:
         printed, broken = asked()
         assert broken == "Broken: migrations. (1)"
         assert "mail queue" not in printed
+
+
+class TestEvents:
+    """The relay, as seen from where it does not run."""
+
+    REMEDY = " → Run pm_run, pm_relay_events by cron, or a worker and a beat; if one does, see its log."
+
+    @pytest.fixture(autouse=True)
+    def _subscriber(self, monkeypatch):
+        monkeypatch.setattr(subscribers, "_subscriptions", {})
+        subscribers.subscribe("search", lambda event: None)
+
+    def test_no_relay_has_ever_looked(self):
+        make_project()
+        assert line("events") == f"broken: search has had none yet{self.REMEDY}"
+        assert asked()[1] == "Broken: events. (1)"
+
+    def test_none_is_late(self):
+        relay.relay_events()
+        make_project()
+        assert line("events") == "ok: handed to 1 subscriber, none is late"
+
+    def test_one_that_was_not_handed_over(self):
+        relay.relay_events()
+        make_project()
+        feed.number_all()
+        Event.objects.update(created_at=timezone.now() - 2 * HOUR)
+        assert line("events") == f"broken: search has not had one of 2\xa0hours ago{self.REMEDY}"
+        relay.relay_events()
+        assert line("events") == "ok: handed to 1 subscriber, none is late"
+
+    def test_a_quarter_of_an_hour_is_not_late(self):
+        relay.relay_events()
+        make_project()
+        feed.number_all()
+        Event.objects.update(created_at=timezone.now() - HOUR * 0.24)
+        assert line("events") == "ok: handed to 1 subscriber, none is late"
+
+    def test_one_that_nobody_has_read(self):
+        relay.relay_events()
+        make_project()
+        Event.objects.update(created_at=timezone.now() - HOUR)
+        assert line("events") == f"broken: one is without a number for 1\xa0hour{self.REMEDY}"
+
+    def test_parked_ones(self, settings):
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "SUBSCRIBER_ATTEMPTS": 1}
+        subscribers.subscribe("bills", lambda event: 1 / 0, types=["project.created"])
+        relay.relay_events()
+        for _ in range(2):
+            make_project()
+        relay.relay_events()
+        assert line("events") == ("warn: parked: 2 by bills → See “Parked events” in the admin, and mend the handler.")
+        assert asked()[1] == "", "the rest goes on"
 
 
 class TestMail:

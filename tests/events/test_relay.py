@@ -12,6 +12,7 @@ import time_machine
 from django.core.management import call_command
 from django.utils import timezone
 
+from django_pm.context import in_request, request_id
 from django_pm.events import subscribe
 from django_pm.events.relay import Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
@@ -276,3 +277,49 @@ def test_no_project_is_left_out_each_time_that_the_time_is_over(owner: Any, subs
                 factories.make_task(project)
             relay_events(for_at_most=dt.timedelta(seconds=20))
     assert {project_id for project_id, _seq in ear.heard} == {project.pk for project in projects}
+
+
+def test_what_a_handler_does_belongs_to_the_request_of_the_event(project: Project) -> None:
+    """What it logs, and what it writes: so an effect leads back to the request, over any number of handlers."""
+    known = []
+
+    def follow_up(event: Event) -> None:
+        known.append((event.type, request_id()))
+        if event.object_type == "task" and event.type == "task.created" and len(known) < 3:
+            Task.objects.create(project=project, title="And again")
+
+    subscribe("follow-up", follow_up, types=["task.created"])
+    try:
+        relay_events()
+        with in_request("request-one"):
+            factories.make_task(project)
+        factories.make_task(project)
+        relay_events()
+        relay_events()
+    finally:
+        unsubscribe("follow-up")
+    assert [request for _type, request in known] == ["request-one", "", "request-one", ""]
+    assert request_id() == ""
+    assert list(Event.objects.order_by("id").values_list("origin", flat=True))[-2:] == ["system#request-one", "system"]
+
+
+def test_a_failure_is_logged_with_the_request(
+    project: Project, subscribed: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    ear = subscribed()
+    ear.failing = {"task.created"}
+    requests = []
+
+    class Note(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            requests.append(request_id())
+            return True
+
+    with in_request("request-one"):
+        factories.make_task(project)
+    caplog.handler.addFilter(note := Note())
+    try:
+        assert relay_events() == Relayed(failed=1)
+    finally:
+        caplog.handler.removeFilter(note)
+    assert requests == ["request-one"]

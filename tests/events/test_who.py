@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from django_pm.context import acting, current
+from django_pm.context import ORIGIN_LENGTH, acting, current, in_request, request_id, request_id_of
 from django_pm.middleware import actor_middleware
 from django_pm.models import Event, Project, Task
 from tests import factories
@@ -123,3 +125,58 @@ def test_contexts_nest(project: Project) -> None:
             assert (current().user(), current().origin) == (ben, "import")
         assert current().user() == ann
     assert current().user() is None
+
+
+REQUEST = "4f3c9a1b2d7e4b0f8a6c5d4e3f2a1b0c"
+
+
+@pytest.mark.parametrize(("word", "origin"), [(None, f"system#{REQUEST}"), ("import", f"import#{REQUEST}")])
+def test_an_event_names_its_request(project: Project, word: str | None, origin: str) -> None:
+    log = Log()
+    with in_request(REQUEST), acting(origin=word):
+        Task.objects.create(project=project, title="Dig")
+    assert log.only().origin == origin
+    assert request_id_of(origin) == REQUEST
+    assert request_id() == ""
+
+
+def test_an_event_of_the_admin_too(client: Client, boss: Any, project: Project) -> None:
+    task = factories.make_task(project)
+    log = Log()
+    with in_request(REQUEST):
+        client.post(reverse("admin:django_pm_task_delete", args=[task.pk]), {"post": "yes"})
+    assert log.only().origin == f"admin#{REQUEST}"
+
+
+def test_a_long_word_gives_way_to_the_id(project: Project) -> None:
+    log = Log()
+    with in_request("i" * 40), acting(origin="w" * 80):
+        Task.objects.create(project=project, title="Dig")
+    stored = log.only().origin
+    assert len(stored) == ORIGIN_LENGTH
+    assert (stored[0], request_id_of(stored)) == ("w", "i" * 40)
+
+
+@pytest.mark.parametrize("given", ["short", "i" * 41, "with space", "a#b#c#d#e", "9df65ab0\n", "é" * 10])
+def test_what_is_no_id_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="8 to 40"), in_request(given):
+        pass
+
+
+@pytest.mark.parametrize("origin", ["api", "system", "", "import#2", "a word of the host's own"])
+def test_no_id_is_read_where_none_is(origin: str) -> None:
+    assert request_id_of(origin) == ""
+
+
+def test_the_middleware_of_the_page(project: Project, rf: RequestFactory) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text()
+    (code,) = re.findall(r"```python\n(# yoursite/middleware\.py\n.+?)```", page, re.DOTALL)
+    exec(code, module := {})  # noqa: S102
+
+    def view(request: HttpRequest) -> HttpResponse:
+        Task.objects.create(project=project, title="Dig")
+        return HttpResponse()
+
+    log = Log()
+    answer = module["request_id_middleware"](view)(rf.get("/"))
+    assert log.only().origin == f"system#{answer['X-Request-ID']}"

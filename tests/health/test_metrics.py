@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.http import HttpResponse
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -18,6 +20,7 @@ from django_pm import measures
 from django_pm.cache.breaker import breaker_of
 from django_pm.events import feed, relay, subscribers
 from django_pm.health import facts
+from django_pm.health.middleware import request_metrics
 from django_pm.models import Event, Mail, MailKind, MailState, ParkedEvent, Project, Task
 from django_pm.realtime import protocol
 from django_pm.realtime.hub import Hub
@@ -40,6 +43,15 @@ def subscriber(monkeypatch):
     monkeypatch.setattr(subscribers, "_subscriptions", {})
     subscribers.subscribe("search", lambda event: None)
     return "search"
+
+
+def only_synchronous(get_response):
+    """As an old middleware of a host's."""
+
+    def middleware(request):
+        return get_response(request)
+
+    return middleware
 
 
 @pytest.fixture
@@ -98,6 +110,49 @@ class TestRequests:
     def test_objects_share_their_route(self, scrape, timed, api, project):
         api.get(f"/projects/{project.pk}/")
         assert not [key for key in scrape() if f"/projects/{project.pk}" in str(key)]
+
+
+class TestRequestsOverASGI:
+    """Django serves what can be asynchronous so, and the rest in a thread; the middleware is there in both ways."""
+
+    KEY = ("django_pm_http_request_seconds_count", "method=GET", "route=django_pm_health:alive", "status=2xx")
+
+    @pytest.mark.parametrize(
+        "below",
+        [
+            [],
+            ["django.contrib.sessions.middleware.SessionMiddleware"],
+            ["tests.health.test_metrics.only_synchronous"],
+            ["django_pm.middleware.actor_middleware"],
+        ],
+        ids=["nothing", "of Django", "a synchronous one", "ours"],
+    )
+    def test_they_are_counted(self, scrape, settings, below):
+        settings.MIDDLEWARE = ["django_pm.health.middleware.request_metrics", *below]
+        before = scrape().get(self.KEY, 0)
+
+        async def ask():
+            return (await AsyncClient().get("/healthz")).status_code
+
+        assert asyncio.run(ask()) == 200
+        assert scrape()[self.KEY] == before + 1
+
+    def test_the_loop_goes_on_meanwhile(self, scrape, rf):
+        """Requests that wait for each other are all answered: none holds the others up."""
+        everybody_is_here = asyncio.Barrier(20)
+        before = scrape()
+
+        async def wait_for_the_others(request):
+            await everybody_is_here.wait()
+            return HttpResponse()
+
+        async def all_at_once():
+            middleware = request_metrics(wait_for_the_others)
+            return await asyncio.wait_for(asyncio.gather(*(middleware(rf.get("/")) for _ in range(20))), 10)
+
+        assert [answer.status_code for answer in asyncio.run(all_at_once())] == [200] * 20
+        key = ("django_pm_http_request_seconds_count", "method=GET", "route=unknown", "status=2xx")
+        assert scrape()[key] == before.get(key, 0) + 20
 
 
 class TestTheRooms:

@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from django_pm.models import Comment, Membership, Project, Task
@@ -48,6 +49,27 @@ def test_they_depend_on_the_site_s_users_and_on_nothing_else(loader):
     for node in [node for node in loader.graph.nodes if node[0] == OURS]:
         assert {parent.key[0] for parent in loader.graph.node_map[node].parents} <= {OURS, users}, node
     assert {parent.key[0] for parent in loader.graph.node_map[FIRST].parents} == {users}
+
+
+def test_a_release_gets_on_with_the_tables_of_the_next(loader):
+    """docs/upgrades.md: old code inserts without naming a new column, and reads by the names that it knows."""
+    adding = {"CreateModel", "AddField", "AlterField", "AddIndex", "AddConstraint", "AlterModelOptions"}
+    columns = {}  # of the tables that an earlier migration has made
+    for node in sorted(node for node in loader.graph.nodes if node[0] == OURS):
+        for operation in loader.get_migration(*node).operations:
+            kind = type(operation).__name__
+            assert kind in adding, (node, kind)
+            if kind == "AddField" and operation.model_name_lower in columns:
+                field = operation.field
+                needs_no_value = field.null or field.has_db_default() or field.many_to_many
+                assert needs_no_value, f"{node}: {operation.name} needs null=True or a db_default"
+            elif kind == "AlterField":
+                before, after = columns[operation.model_name_lower][operation.name], operation.field
+                assert before.db_parameters(connection) == after.db_parameters(connection), (node, operation.name)
+                assert after.null or not before.null, (node, operation.name)
+        models = loader.project_state(node).models.items()
+        columns = {name: model.fields for (app, name), model in models if app == OURS}
+    assert "task" in columns
 
 
 def test_they_hold_no_setting_of_one_site(loader):

@@ -1,13 +1,15 @@
 """The example site as docker-compose.yml configures it: what Django's checks say, what is secure, what is logged."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.example.site import HTTP_SERVER, Site
+from tests.example.site import HTTP_SERVER, MANAGE, Site
 from tests.serving.test_settings import POSTGRES, REDIS, settings
 
 PRODUCTION = {
@@ -91,3 +93,22 @@ def test_a_request_has_an_id_in_its_answer_and_its_log(site: Site, given: str, k
     (line,) = [line for line in lines if line["logger"] == "config.requests"]
     assert (line["request_id"], line["status"], line["level"]) == (request_id, 200, "INFO")
     assert line["message"] == "GET /accounts/login/"
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [("pm.example.com", 0), (".example.com,other", 0), ("elsewhere.example", 1)]
+)
+def test_a_health_check_asks_by_a_name_of_the_site(site: Site, names: str, code: int) -> None:
+    """And is neither redirected to https nor refused, as a stranger's name is."""
+    with site.served(*HTTP_SERVER, HTTPS="1", ALLOWED_HOSTS="pm.example.com,example.com") as server:
+        assert server.poll() is None
+        port = site.url.rpartition(":")[2]
+        done = subprocess.run(
+            [sys.executable, "-m", "config.alive", port, "/healthz"],
+            cwd=MANAGE.parent,
+            env=site.environment(ALLOWED_HOSTS=names),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout.split()[0]) == (code, "400" if code else "200")

@@ -10,6 +10,7 @@ import yaml
 from tests.example.site import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SITE = ROOT / "example_project"
 SCRIPT = ROOT / "scripts" / "stack.py"
 
 

@@ -16,8 +16,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 SITE = {name: each for name, each in SERVICES.items() if each.get("build", {}).get("target") == "site"}
 SECRETS = {"SECRET_KEY", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"}
 NAMED = set(re.findall(r"\$\{(\w+)", TEXT))
-# Read by the servers themselves.
-SERVERS = {"GRANIAN_HOST", "GRANIAN_PORT", "UVICORN_HOST", "UVICORN_PORT"}
+# Read by the servers themselves, and by Prometheus' library.
+SERVERS = {"GRANIAN_HOST", "GRANIAN_PORT", "UVICORN_HOST", "UVICORN_PORT", "PROMETHEUS_MULTIPROC_DIR"}
 
 
 def test_it_is_what_the_specification_allows() -> None:

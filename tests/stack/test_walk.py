@@ -3,6 +3,8 @@
 On a database, a node of RabbitMQ and a Redis of the test's own. Nothing of it is left behind.
 """
 
+import http.client
+import json
 import os
 import re
 import signal
@@ -11,18 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.example.site import Browser, free_port, own_database
 from tests.redis_server import own_redis
 from tests.serving.conftest import frame, listen
-from tests.stack.conftest import SCRIPT
+from tests.stack.conftest import SCRIPT, SITE
+from tests.stack.test_images import DOCKERFILE
 from tests.tasks.processes.parts import own_rabbitmq
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
@@ -30,6 +34,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
 PATIENCE = 40
 USER = "ada"
 PASSWORD = "demo"  # what `Browser` signs in with
+TOKEN = "scrape-me"
+REPLICAS = {1: "api-1", 2: "api-2", 3: "realtime-1"}
+"""By their ports, counted from the gateway's."""
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -56,6 +63,7 @@ class Running:
             "BEAT_SECONDS": "1",
             "API_REPLICAS": "2",
             "REALTIME_REPLICAS": "1",
+            "METRICS_TOKEN": TOKEN,
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
             **variables,
         }
@@ -157,11 +165,100 @@ def test_a_task_goes_through_every_service(running: Running) -> None:
     assert browser.ask(f"/projects/{project}/reports/", user=USER).json["results"]
 
 
+def lines(text: str) -> list[dict[str, Any]]:
+    """Those of a log that are JSON."""
+    return [json.loads(line) for line in text.splitlines() if line[:1] == "{"]
+
+
 def test_a_request_is_found_by_its_id_in_every_log(running: Running) -> None:
-    request_id = running.browser.ask("/projects/", user=USER).headers["X-Request-ID"]
+    """From the gateway over the server and the event to the worker that acts on it."""
+    browser = running.browser
+    project = browser.ask("/projects/", user=USER, json_body={"name": "Mars base"}).json["id"]
+    body = {"project": project, "title": "Land", "due_date": "2031-01-01T00:00:00Z"}
+    task = browser.ask("/tasks/", user=USER, json_body=body).json["id"]
+    done = browser.ask(f"/tasks/{task}/", user=USER, method="PATCH", json_body={"status": "completed"})
+    request_id = done.headers["X-Request-ID"]
     assert re.fullmatch("[0-9a-f]{32}", request_id)
     until(lambda: request_id in running.said("gateway-1.log"), "the gateway's line")
     until(lambda: request_id in running.said("api-1.log") + running.said("api-2.log"), "the server's line")
+    *_others, event = browser.ask(f"/projects/{project}/events/", user=USER).json["results"]
+    assert (event["type"], event["origin"]) == ("task.updated", f"api#{request_id}")
+
+    def of_the_worker() -> list[str]:
+        found = lines(running.said("worker-events-1.log"))
+        return [line["message"] for line in found if line.get("request_id") == request_id]
+
+    told = until(of_the_worker, "the worker's line")
+    assert told == [f"Task {task} of project {project} is completed, cost centre none"]
+
+
+@pytest.fixture
+def health_check(running: Running) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`health_check(port)`: the image's own, as Docker runs it in a container of this port; of another path if told."""
+    command = json.loads(re.findall(r"^HEALTHCHECK .* CMD (\[.+config\.alive.+\])$", DOCKERFILE, re.MULTILINE)[0])
+
+    def run(port: int, path: str = "") -> subprocess.CompletedProcess[str]:
+        changed = [sys.executable, *command[1:-2], str(port), path or command[-1]]
+        environment = {**running.environment, "ALLOWED_HOSTS": "localhost,127.0.0.1"}
+        return subprocess.run(changed, cwd=SITE, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("number", REPLICAS, ids=REPLICAS.values())
+def test_a_server_is_alive_and_ready(
+    running: Running, health_check: Callable[..., subprocess.CompletedProcess[str]], number: int
+) -> None:
+    done = health_check(running.port + number)
+    assert (done.returncode, done.stdout) == (0, "200 alive\n")
+    done = health_check(running.port + number, "/readyz")
+    code, _, said = done.stdout.partition(" ")
+    assert (done.returncode, code, json.loads(said)["status"]) == (0, "200", "ready")
+    assert health_check(running.port + number, "/nothing").returncode == 1
+
+
+def test_a_server_that_is_not_there_is_not_alive(health_check: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = health_check(free_port())
+    assert done.returncode == 1
+    assert "ConnectionRefusedError" in done.stdout
+
+
+def scraped(port: int, path: str = "/metrics", token: str = TOKEN) -> tuple[int, str]:
+    """What a scrape is answered. The path is sent as it stands."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.putrequest("GET", path)
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.endheaders()
+    with closing(connection):
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+@pytest.mark.parametrize("number", REPLICAS, ids=REPLICAS.values())
+def test_prometheus_reads_from_within(running: Running, number: int) -> None:
+    assert scraped(running.port + number, token="wrong")[0] == 401
+    code, text = scraped(running.port + number)
+    assert code == 200
+    told = {family.name: family for family in text_string_to_metric_families(text)}
+    assert told["django_pm_sockets_open"].samples[0].value == 0, "all that listened have gone"
+    routes = {sample.labels.get("route") for sample in told["django_pm_http_request_seconds"].samples}
+    assert "django_pm:project-list" in routes, "of all processes that share the folder"
+
+
+FORMS = ["/metrics", "//metrics", "/%6Detrics", "/metrics/", "/metrics?a=1", "/x/../metrics", "/ws/../metrics"]
+FORMS += ["/static/../metrics", "/ws/metrics", "/metrics%2F", "/./metrics", "/METRICS", "/ws/..%2fmetrics"]
+
+
+@pytest.mark.parametrize("path", [*FORMS, "http://127.0.0.1/metrics"])
+def test_nobody_reads_metrics_through_the_gateway(running: Running, path: str) -> None:
+    code, text = scraped(running.port, path)
+    assert code in (404, 426)
+    assert "django_pm_" not in text
+
+
+def test_a_balancer_in_front_is_told_through_the_gateway(running: Running) -> None:
+    assert running.browser.ask("/healthz").text == "alive\n"
+    assert running.browser.ask("/readyz").json["status"] == "ready"
 
 
 def test_one_of_two_is_killed(running: Running) -> None:

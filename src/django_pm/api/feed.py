@@ -55,7 +55,7 @@ EVENT = inline_serializer(
         "actor": ActorField(),
         "at": serializers.DateTimeField(),
         "changes": serializers.DictField(help_text='`{column: [old, new]}`; `{"omitted": true}` stands for the untold'),
-        "origin": serializers.CharField(),
+        "origin": serializers.CharField(help_text="A word, then `#` and the id of the request if it has one"),
     },
     many=True,
 )

@@ -16,6 +16,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from django_pm.conf import app_settings
+from django_pm.context import in_request, request_id_of
 from django_pm.events.feed import database, number_all
 from django_pm.events.subscribers import Subscription, registered
 from django_pm.models import Cursor, Event, ParkedEvent, ProjectStream, Subscriber
@@ -133,7 +134,15 @@ def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool
 
 
 def _hand_over(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[Relayed, bool]:
-    """Call the handler; move the cursor, or note the failure. The second value: whether to go on with the next."""
+    """Call the handler; move the cursor, or note the failure. The second value: whether to go on with the next.
+
+    All that is logged and written meanwhile belongs to the request that made the event.
+    """
+    with in_request(request_id_of(event.origin)):
+        return _called(subscription, cursor, event)
+
+
+def _called(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[Relayed, bool]:
     try:
         with transaction.atomic(using=database()):
             if subscription.wants(event):

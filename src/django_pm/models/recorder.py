@@ -354,8 +354,9 @@ def append(events: list[Event], *, using: str) -> None:
     user = acting.user()
     actor_id, actor_name = (None, "") if user is None else (str(user.pk), display_name(user))
     now = timezone.now()
+    origin = context.written_origin()
     for event in events:
-        event.actor_id, event.actor_name, event.origin, event.created_at = actor_id, actor_name, acting.origin[:64], now
+        event.actor_id, event.actor_name, event.origin, event.created_at = actor_id, actor_name, origin, now
     if len(events) == 1:
         _insert(events[0], using=using)
     else:
