@@ -6,6 +6,7 @@ from django_pm.models.event import Event, ProjectStream
 from django_pm.models.idempotency import IdempotencyKey
 from django_pm.models.mail import Mail, MailKind, MailState
 from django_pm.models.membership import Membership, Role
+from django_pm.models.notification import Channel, Level, Notification, ProjectChannels, Reason, Watch, Watched
 from django_pm.models.preferences import NotificationPreferences
 from django_pm.models.project import AbstractProject, Project
 from django_pm.models.report import Report
@@ -18,19 +19,24 @@ __all__ = [
     "AbstractProject",
     "AbstractTask",
     "ApiToken",
+    "Channel",
     "Comment",
     "Cursor",
     "Event",
     "IdempotencyKey",
+    "Level",
     "Mail",
     "MailKind",
     "MailState",
     "Membership",
+    "Notification",
     "NotificationPreferences",
     "ParkedEvent",
     "Priority",
     "Project",
+    "ProjectChannels",
     "ProjectStream",
+    "Reason",
     "Report",
     "Role",
     "Scope",
@@ -38,4 +44,6 @@ __all__ = [
     "Subscriber",
     "Task",
     "Ticket",
+    "Watch",
+    "Watched",
 ]
