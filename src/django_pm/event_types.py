@@ -32,9 +32,16 @@ NAMES: dict[str, tuple[str, str, str]] = {
 PROJECT_RESYNC = "project.resync"
 """Too much changed at once to tell it row by row, or nobody can tell what: fetch the project afresh."""
 
+TASK_ESCALATED = "task.escalated"
+"""A rule of the project has fired for a task; ``changes`` names the rule and what it does."""
+
 PROJECT_DELETED = NAMES["project"][2]
 
-EVENT_TYPES: tuple[str, ...] = (*dict.fromkeys(name for names in NAMES.values() for name in names), PROJECT_RESYNC)
+EVENT_TYPES: tuple[str, ...] = (
+    *dict.fromkeys(name for names in NAMES.values() for name in names),
+    PROJECT_RESYNC,
+    TASK_ESCALATED,
+)
 
 Row = Mapping[str, Any]
 """The tracked columns of one row, by public name."""

@@ -88,9 +88,7 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index(fields=["recipient", "created_at", "id"]),
-            models.Index(
-                fields=["recipient"], condition=Q(read_at__isnull=True, in_app=True), name="django_pm_unread"
-            ),
+            models.Index(fields=["recipient"], condition=Q(read_at__isnull=True, in_app=True), name="django_pm_unread"),
             models.Index(
                 fields=["recipient"],
                 condition=Q(by_mail="digest", mail__isnull=True, read_at__isnull=True),
