@@ -14,7 +14,7 @@ from celery import shared_task
 
 from django_pm import mail
 from django_pm.events import relay
-from django_pm.services import pruning, reminders, reports
+from django_pm.services import digests, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
 
 WORKING_FOR = dt.timedelta(minutes=2)
@@ -55,6 +55,12 @@ def relay_events() -> None:
 def send_due_reminders() -> None:
     """Queue reminders of what is due within a day."""
     reminders.queue_due()
+
+
+@task
+def queue_digests() -> None:
+    """Queue the digests of those whose hour has come."""
+    digests.queue_due()
 
 
 @task

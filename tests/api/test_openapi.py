@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from django_pm.api.base import BaseAPIView
+from django_pm.models import Notification
 from django_pm.services.reports import make_today
 from tests.api.support import new_task, send, shown
 from tests.factories import make_comment, make_member, make_task, make_token, make_user
@@ -29,6 +31,12 @@ OPERATIONS = {
     "/projects/{project_id}/events/": {"get"},
     "/projects/{project_id}/reports/": {"get", "post"},
     "/projects/{project_id}/reports/{date}/": {"get"},
+    "/projects/{id}/watch/": {"get", "put", "delete"},
+    "/projects/{project_id}/notification-preferences/": {"get", "patch"},
+    "/tasks/{id}/watch/": {"get", "put", "delete"},
+    "/notifications/": {"get"},
+    "/notifications/{id}/read/": {"post"},
+    "/notifications/read-all/": {"post"},
     "/notification-preferences/": {"get", "patch"},
     "/notifications/ticket/": {"post"},
     "/tokens/": {"get", "post"},
@@ -42,6 +50,7 @@ FILTERS = {
     "/projects/{project_id}/members/": set(),
     "/projects/{project_id}/reports/": set(),
     "/tokens/": set(),
+    "/notifications/": {"reason", "project", "unread"},
 }
 
 
@@ -129,6 +138,16 @@ class TestTheDocument:
         comment, member = make_comment(task, owner), make_member(project)
         make_comment(task)
         report, _is_new = make_today(actor=owner, project=project)
+        notification = Notification.objects.create(
+            recipient=owner,
+            reason="assigned",
+            project_id=project.pk,
+            task_id=task.pk,
+            object_type="task",
+            object_id=str(task.pk),
+            event_uuid=uuid.uuid4(),
+            actor_id=str(owner.pk),
+        )
         keys = {
             "/projects/{id}/": {"id": project.pk},
             "/tasks/{id}/": {"id": task.pk},
@@ -140,6 +159,10 @@ class TestTheDocument:
             "/projects/{project_id}/reports/": {"project_id": project.pk},
             "/projects/{project_id}/reports/{date}/": {"project_id": project.pk, "date": report.date},
             "/tokens/{id}/": {"id": make_token(owner).pk},
+            "/projects/{id}/watch/": {"id": project.pk},
+            "/projects/{project_id}/notification-preferences/": {"project_id": project.pk},
+            "/tasks/{id}/watch/": {"id": task.pk},
+            "/notifications/{id}/read/": {"id": notification.pk},
         }
         bodies = {
             "/projects/": {"name": "n"},
@@ -152,7 +175,12 @@ class TestTheDocument:
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
             "/projects/{project_id}/reports/": {"force": True},
             "/tokens/": {"name": "backup", "projects": [project.pk]},
-            "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "reports": True},
+            "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "digest_hour": 7},
+            "/projects/{id}/watch/": {"level": "watching"},
+            "/tasks/{id}/watch/": {"level": "muted"},
+            "/projects/{project_id}/notification-preferences/": {"channels": {"commented": ["digest"]}},
+            "/notifications/read-all/": {"up_to": 1},
+            "/notifications/{id}/read/": None,
             "/notifications/ticket/": {},
         }
         for method in ("get", "post", "put", "patch"):

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_pm.api.preferences import PreferencesSerializer
+from django_pm.api.notifications import NotificationSerializer
+from django_pm.api.preferences import PreferencesSerializer, ProjectPreferencesSerializer
 from django_pm.api.reports import ReportSerializer
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.api.tokens import ApiTokenSerializer
+from django_pm.api.watching import WatchSerializer
 from tests.api.support import DUE
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -93,10 +95,16 @@ SLOTS = {
     "event-feed": {"project_id": "project"},
     "report-list": {"project_id": "project"},
     "report-detail": {"project_id": "project", "date": "report"},
+    "project-watch": {"id": "project"},
+    "project-notification-preferences": {"project_id": "project"},
     "task-list": {},
     "task-detail": {"id": "task"},
     "comment-list": {"task_id": "task"},
     "comment-detail": {"id": "comment"},
+    "task-watch": {"id": "task"},
+    "notification-list": {},
+    "notification-read": {"id": "notification"},
+    "notification-read-all": {},
     "token-list": {},
     "token-detail": {"id": "token"},
     "notification-preferences": {},
@@ -146,6 +154,14 @@ token-detail    GET                  404       200     200     200      200
 token-detail    DELETE               404       204     204     204      204
 ticket          POST                 201       201     201     201      201
 notification-preferences  GET PATCH  200       200     200     200      200
+project-watch   GET PUT              404       200     200     200      200
+project-watch   DELETE               404       204     204     204      204
+project-notification-preferences  GET PATCH  404  200  200     200      200
+task-watch      GET PUT              404       200     200     200      200
+task-watch      DELETE               404       204     204     204      204
+notification-list      GET           200       200     200     200      200
+notification-read      POST          404       200     200     200      200
+notification-read-all  POST          200       200     200     200      200
 """
 
 
@@ -192,6 +208,10 @@ def body(name: str, *, project: Any, user: Any) -> dict[str, Any]:
         "comment-detail": {"content": "Shallower."},
         "token-list": {"name": "another"},
         "notification-preferences": {"reminders": False},
+        "project-watch": {"level": "muted"},
+        "task-watch": {"level": "muted"},
+        "project-notification-preferences": {"channels": {"commented": []}},
+        "notification-read-all": {"up_to": 2**62},
     }.get(name, {})
 
 
@@ -248,7 +268,20 @@ FIELDS = {
         "data": READ_ONLY,
         "force": VALUE,
     },
-    PreferencesSerializer: {"language": VALUE, "time_zone": VALUE, "reminders": VALUE, "reports": VALUE},
+    PreferencesSerializer: {
+        "language": VALUE,
+        "time_zone": VALUE,
+        "reminders": VALUE,
+        "reports": VALUE,
+        "channels": VALUE,
+        "digest_hour": VALUE,
+        "overdue_digest": VALUE,
+    },
+    ProjectPreferencesSerializer: {"channels": VALUE},
+    WatchSerializer: {"level": VALUE},
+    NotificationSerializer: dict.fromkeys(
+        ("id", "reason", "project", "task", "object", "title", "event", "actor", "created_at", "read_at"), READ_ONLY
+    ),
     ApiTokenSerializer: {
         "id": READ_ONLY,
         "name": VALUE,
@@ -283,6 +316,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "comment-list": _PAGES,
     "report-list": _PAGES,
     "token-list": _PAGES,
+    "notification-list": {**_PAGES, "reason": ["added"], "project": ..., "unread": ["true", "false"]},
     "event-feed": {
         "since": ["0", "2", "999999"],
         "epoch": ["", "none"],
@@ -298,4 +332,5 @@ ORDERINGS = {
     "comment-list": {"created_at", "updated_at"},
     "report-list": {"date"},
     "token-list": {"created_at"},
+    "notification-list": {"created_at"},
 }

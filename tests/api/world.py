@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -17,7 +18,19 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_pm.events.feed import number_all
-from django_pm.models import ApiToken, Comment, Event, Mail, Membership, Project, Report, Task
+from django_pm.models import (
+    ApiToken,
+    Comment,
+    Event,
+    Mail,
+    Membership,
+    Notification,
+    Project,
+    ProjectChannels,
+    Report,
+    Task,
+    Watch,
+)
 from django_pm.models.idempotency import IdempotencyKey
 from django_pm.services.reports import make_today
 from tests.api.support import DUE, send, shown
@@ -65,6 +78,7 @@ class World:
         self.objects: dict[str, dict[str, Any]] = {"project": self.projects, "member": self._guests()}
         self.objects["task"], self.objects["comment"] = self._tasks_with_comments()
         self.objects["report"] = self._reports()
+        self.notifications = self._notifications()
         self.own_tokens = {name: make_token(user, name="own") for name, user in self.people.items()}
         self.hermits_tokens = {
             place: make_token(self.people["hermit"], [self.projects[place]], name=f"secret-{place}") for place in PLACES
@@ -105,6 +119,21 @@ class World:
         dates = dict(zip(PLACES, (dt.date(2020, 2, day) for day in (1, 2, 3)), strict=True))
         return {
             place: Report.objects.create(project=self.projects[place], date=dates[place], data=data[place])
+            for place in PLACES
+        }
+
+    def _notifications(self) -> dict[tuple[Any, str], Notification]:
+        """Everybody was told of every place, whatever they see now."""
+        return {
+            (user.pk, place): Notification.objects.create(
+                recipient=user,
+                reason="added",
+                project_id=self.projects[place].pk,
+                object_type="member",
+                object_id=str(self.objects["member"][place].pk),
+                event_uuid=uuid.uuid4(),
+            )
+            for user in self.people.values()
             for place in PLACES
         }
 
@@ -155,6 +184,8 @@ class World:
             return MISSING_DATE if place == MISSING else self.objects[kind][place].date.isoformat()
         if place == MISSING:
             return MISSING_KEY
+        if kind == "notification":
+            return self.notifications[(self.user(actor) or self.people["guest"]).pk, place].pk
         if kind == "token":
             user = OWNER_OF_TOKEN.get(actor.name, actor.name)
             own = self.own_tokens.get(user, self.own_tokens["guest"])
@@ -227,7 +258,10 @@ def _reading_everything() -> dict[str, tuple[str, Any]]:
     """A statement for each table; read as plain rows, since this is asked thousands of times."""
     projects = {Project: F("pk"), Task: F("project"), Comment: F("task__project"), Membership: F("project")}
     projects |= {Event: F("project_id"), Report: F("project")}
-    projects |= dict.fromkeys((Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField()))
+    projects |= {Notification: F("project_id"), ProjectChannels: F("project_id")}
+    projects |= dict.fromkeys(
+        (Watch, Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField())
+    )
     return {
         model.__name__: model.objects.order_by("pk")
         .values_list(*[column.attname for column in model._meta.concrete_fields], project)

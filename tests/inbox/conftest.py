@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from django_pm.context import acting
 from django_pm.events.relay import relay_events
-from django_pm.models import Notification, Project, Role, Task
+from django_pm.models import Comment, Notification, Project, Role, Task
 from tests import factories
+from tests.mail.conftest import sink
+
+__all__ = ["sink"]
 
 
 class Inboxes:
@@ -109,8 +113,6 @@ class ByOrm:
             return factories.make_comment(task, actor, content=content).pk
 
     def edit_comment(self, actor: Any, key: Any, content: str) -> None:
-        from django_pm.models import Comment
-
         comment = Comment.objects.get(pk=key)
         comment.content = content
         with acting(actor):
@@ -125,8 +127,6 @@ WRITERS = {"api": ByApi, "orm": ByOrm}
 
 
 def _json(body: Any) -> str:
-    import json
-
     return json.dumps(body, default=str)
 
 

@@ -111,7 +111,9 @@ def test_a_bad_question_is_named(signed_in, ben, asked, field):
     assert (answer.status_code, list(answer.json())) == (400, [field])
 
 
-@pytest.mark.parametrize("body", [{}, {"up_to": "1"}, {"up_to": -1}, {"up_to": 2**63}, {"up_to": None}, {"upto": 1}, []])
+@pytest.mark.parametrize(
+    "body", [{}, {"up_to": "1"}, {"up_to": -1}, {"up_to": 2**63}, {"up_to": None}, {"upto": 1}, []]
+)
 def test_a_bad_mark_is_named_and_marks_nothing(signed_in, ben, project, body):
     give(ben, project)
     answer = send(signed_in(ben), "POST", f"{URL}read-all/", body)

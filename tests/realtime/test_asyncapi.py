@@ -9,6 +9,8 @@ import re
 import pytest
 from jsonschema import Draft7Validator
 
+from django_pm.events import record_external_change
+from django_pm.events.relay import relay_events
 from django_pm.models import Comment, Membership, Project, Task
 from django_pm.realtime import asyncapi, protocol
 from django_pm.services.reports import make_today
@@ -137,6 +139,13 @@ def test_each_kind_of_frame_comes_about(site, owner, project, monkeypatch):
         live.frame("project.updated")
         Task.objects.bulk_create([Task(project=project, title=str(number)) for number in range(1001)])
         live.events_until(lambda event: event["type"] == "project.resync")
+
+        record_external_change(project.pk, type="task.escalated", object_type="task", object_id=1)
+        live.frame("task.escalated")
+        make_task(project, assignee=owner)
+        relay_events()
+        live.frame("task.created")
+        live.frame("notification.created")
 
         make_member(hidden, owner)
         live.frame("access_gained")

@@ -95,7 +95,10 @@ class NotificationFilterSet(django_filters.FilterSet):
         {"type": "string", "enum": Reason.values},
         django_filters.MultipleChoiceFilter(choices=Reason.choices, distinct=False, help_text=_("Repeat for several.")),
     )
-    project = KeyChoiceFilter(queryset=visible_projects, method="filter_project")
+    project = in_document(
+        {"type": "integer"},
+        KeyChoiceFilter(queryset=visible_projects, method="filter_project", help_text=_("One that you see.")),
+    )
     unread = in_document(
         {"type": "boolean"}, FlagFilter(field_name="read_at", lookup_expr="isnull", help_text=_("Not read yet."))
     )

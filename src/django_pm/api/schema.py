@@ -45,6 +45,8 @@ class SchemaView(SpectacularAPIView):
             "Role": "django_pm.models.Role",
             "Scope": "django_pm.models.Scope",
             "EventType": "django_pm.event_types.EVENT_TYPES",
+            "NotificationReason": "django_pm.models.Reason",
+            "WatchLevel": "django_pm.models.Level",
             "ResetReason": "django_pm.exceptions.RESET_REASONS",
         },
         "COMPONENT_SPLIT_REQUEST": True,

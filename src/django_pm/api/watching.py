@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,11 +21,21 @@ from django_pm.services import watching
 class WatchSerializer(StrictSerializer):
     """What one said. ``involved`` (of a task, by what has happened) and null (nothing) are only answered."""
 
-    level = serializers.ChoiceField(choices=[Level.WATCHING, Level.MUTED])
+    level = serializers.ChoiceField(choices=Level.choices)
+
+    def validate_level(self, level: str) -> str:
+        if level == Level.INVOLVED:
+            raise serializers.ValidationError(_("This comes of what happens. Say “watching” or “muted”."))
+        return level
+
+
+@extend_schema_field({"anyOf": [{"$ref": "#/components/schemas/WatchLevel"}, {"type": "null"}]})
+class LevelField(serializers.Field):
+    """A level, null where there is none."""
 
 
 class WatchAnswerSerializer(serializers.Serializer):
-    level = serializers.ChoiceField(choices=Level.choices, allow_null=True)
+    level = LevelField()
 
 
 class WatchSchema(ApiSchema):

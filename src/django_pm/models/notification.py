@@ -6,15 +6,19 @@ other. What is gone, or not seen any more, is left out when a row is read, and l
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_pm.conf import app_settings
 from django_pm.models.mail import Mail
+from django_pm.models.project import Project
+from django_pm.models.task import Task
 
 
 class Reason(models.TextChoices):
@@ -39,6 +43,11 @@ class Channel(models.TextChoices):
 
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
+    def expired(self) -> NotificationQuerySet:
+        """Those that are older than the site keeps them."""
+        days = app_settings.NOTIFICATION_RETENTION_DAYS
+        return self.filter(created_at__lt=timezone.now() - dt.timedelta(days=days)) if days else self.none()
+
     def unread(self) -> NotificationQuerySet:
         """Those that nobody has marked as read."""
         return self.filter(read_at__isnull=True)
@@ -116,6 +125,15 @@ class Watched(models.TextChoices):
     TASK = "task", _("Task")
 
 
+class WatchQuerySet(models.QuerySet["Watch"]):
+    def expired(self) -> WatchQuerySet:
+        """Those of projects and tasks that are gone."""
+        projects = Project.objects.order_by().filter(pk=OuterRef("object_id"))
+        tasks = Task.objects.order_by().filter(pk=OuterRef("object_id"))
+        of_project, of_task = Q(object_type=Watched.PROJECT), Q(object_type=Watched.TASK)
+        return self.filter((of_project & ~Exists(projects)) | (of_task & ~Exists(tasks)))
+
+
 class Watch(models.Model):
     """What one person has to do with a project or a task. The row outlives their access, which is asked about apart."""
 
@@ -127,6 +145,8 @@ class Watch(models.Model):
     level = models.CharField(_("level"), max_length=8, choices=Level)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
 
+    objects: ClassVar[Any] = WatchQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("watch")
         verbose_name_plural = _("watches")
@@ -136,6 +156,12 @@ class Watch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.level} {self.object_type}:{self.object_id}"
+
+
+class ProjectChannelsQuerySet(models.QuerySet["ProjectChannels"]):
+    def expired(self) -> ProjectChannelsQuerySet:
+        """Those of projects that are gone."""
+        return self.filter(~Exists(Project.objects.order_by().filter(pk=OuterRef("project_id"))))
 
 
 class ProjectChannels(models.Model):
@@ -149,6 +175,8 @@ class ProjectChannels(models.Model):
     )
     project_id = models.BigIntegerField(_("project"))
     channels = models.JSONField(_("channels"), default=dict, help_text=_("By reason, a list of channels."))
+
+    objects: ClassVar[Any] = ProjectChannelsQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("channels of a project")

@@ -59,15 +59,23 @@ def chosen(reason: str, mine: Mapping[str, Any], of_project: Mapping[str, Any]) 
     return of_site(reason)
 
 
-def of_each(user_ids: Collection[Any], project_id: Any) -> dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """By user key, what they chose for all projects and for this one, for ``chosen``."""
-    found: dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]] = {user_id: ({}, {}) for user_id in user_ids}
-    for keys in chunks(user_ids):
-        mine = NotificationPreferences.objects.filter(user__in=keys).exclude(channels={})
-        here = ProjectChannels.objects.filter(project_id=project_id, user__in=keys)
-        found |= {user_id: (channels, {}) for user_id, channels in mine.values_list("user", "channels")}
-        found |= {user_id: (found[user_id][0], channels) for user_id, channels in here.values_list("user", "channels")}
-    return found
+class Choices:
+    """What these people chose, for all projects and for each of these, read at once."""
+
+    def __init__(self, user_ids: Iterable[Any], project_ids: Iterable[Any]) -> None:
+        self._mine: dict[Any, dict[str, Any]] = {}
+        self._of_projects: dict[tuple[Any, Any], dict[str, Any]] = {}
+        projects = set(project_ids)
+        for keys in chunks(set(user_ids)):
+            mine = NotificationPreferences.objects.filter(user__in=keys).exclude(channels={})
+            self._mine |= dict(mine.values_list("user", "channels"))
+            here = ProjectChannels.objects.filter(project_id__in=projects, user__in=keys)
+            rows = here.values_list("user", "project_id", "channels")
+            self._of_projects |= {(user_id, project_id): channels for user_id, project_id, channels in rows}
+
+    def of(self, user_id: Any, project_id: Any, reason: str) -> Channels:
+        """Where one of them is told of one of the projects for ``reason``."""
+        return chosen(reason, self._mine.get(user_id, {}), self._of_projects.get((user_id, project_id), {}))
 
 
 def matrix(preferences: NotificationPreferences) -> dict[str, list[str]]:

@@ -22,9 +22,7 @@ from django_pm.models import (
     MailKind,
     MailState,
     Notification,
-    NotificationPreferences,
     Project,
-    ProjectChannels,
     Reason,
     Task,
 )
@@ -40,12 +38,18 @@ def about(notification: Notification) -> str:
     return f"project:{notification.project_id}"
 
 
-def queue(notifications: list[Notification], now: dt.datetime) -> None:
-    """Have these (new ones, of one event) carried by a message that waits for its turn, or by a new one."""
-    if not notifications:
-        return
+def queue(notifications: Iterable[Notification], now: dt.datetime) -> None:
+    """Have these new ones carried, each by a message that waits for its turn, or by a new one."""
+    together = defaultdict(list)
+    for each in notifications:
+        together[about(each)].append(each)
+    for key, some in together.items():
+        _queue(key, some, now)
+
+
+def _queue(key: str, notifications: list[Notification], now: dt.datetime) -> None:
+    """The same for those that are about one thing, one for each recipient."""
     mails = Mail.objects.using(router.db_for_write(Mail))
-    key = about(notifications[0])
     waiting: dict[Any, Mail] = {}
     for some in channels.chunks([each.recipient_id for each in notifications]):
         rows = mails.filter(kind=MailKind.NOTICE, object_id=key, recipient__in=some)
@@ -160,18 +164,10 @@ def _events(notifications: Iterable[Notification]) -> Iterable[Event]:
 
 def wanting(notifications: Collection[Notification], channel: Channel) -> set[Any]:
     """The keys of those that their recipients want by this channel now."""
-    people = {each.recipient_id for each in notifications}
-    mine = dict(NotificationPreferences.objects.filter(user__in=people).values_list("user", "channels"))
-    rows = ProjectChannels.objects.filter(user__in=people, project_id__in={each.project_id for each in notifications})
-    here = {(user, project): chosen for user, project, chosen in rows.values_list("user", "project_id", "channels")}
-    return {
-        each.pk
-        for each in notifications
-        if channel
-        in channels.chosen(
-            each.reason, mine.get(each.recipient_id, {}), here.get((each.recipient_id, each.project_id), {})
-        )
-    }
+    choices = channels.Choices(
+        (each.recipient_id for each in notifications), (each.project_id for each in notifications)
+    )
+    return {each.pk for each in notifications if channel in choices.of(each.recipient_id, each.project_id, each.reason)}
 
 
 def squashed(items: list[Item], task: Task | None) -> list[Item]:

@@ -61,43 +61,40 @@ def notify(event: Event) -> None:
         user_id: reason for reason in reversed(Reason) for user_id in told.reasons.get(reason, ()) if user_id in seeing
     }
     about = About(event.uuid, event.project_id, told.task_id, event.object_type, event.object_id, event.actor_id)
-    tell(about, {user_id: reason for user_id, reason in reasons.items() if user_id not in doers})
+    tell([(about, {user_id: reason for user_id, reason in reasons.items() if user_id not in doers})])
 
 
-def tell(about: About, reasons: dict[Any, Reason]) -> int:
-    """Put it into the inbox of each of these, and have it mailed, as each of them wants it; how many are new.
+def tell(occasions: Collection[tuple[About, Mapping[Any, Reason]]]) -> int:
+    """Put each of these into the inboxes of its people, and have it mailed, as each of them wants it; how many are new.
 
     They are known to see the project. Whoever was told of the same event is not told again.
     """
-    using = router.db_for_write(Notification)
-    known = Notification.objects.using(using).filter(event_uuid=about.event_uuid)
-    wanted = reasons.keys() - set(known.values_list("recipient", flat=True))
-    choices = channels.of_each(wanted, about.project_id)
+    notifications = Notification.objects.using(router.db_for_write(Notification))
+    names = [about.event_uuid for about, _reasons in occasions]
+    known = set(notifications.filter(event_uuid__in=names).values_list("event_uuid", "recipient"))
+    wanted = [
+        (about, user_id, reasons[user_id])
+        for about, reasons in occasions
+        for user_id in sorted(reasons, key=str)
+        if (about.event_uuid, user_id) not in known
+    ]
+    if not wanted:
+        return 0
+    choices = channels.Choices(
+        (user_id for _about, user_id, _reason in wanted), (about.project_id for about, _user_id, _reason in wanted)
+    )
     now = timezone.now()
     rows = []
-    for user_id in sorted(wanted, key=str):
-        where = set(channels.chosen(reasons[user_id], *choices[user_id]))
-        by_mail = where & {Channel.MAIL, Channel.DIGEST}
-        if reasons[user_id] in channels.MAIL_COLUMNS:
-            by_mail.discard(Channel.MAIL)  # it has rows of its own in the queue
+    for about, user_id, reason in wanted:
+        where = set(choices.of(user_id, about.project_id, reason))
+        if reason in channels.MAIL_COLUMNS:
+            where.discard(Channel.MAIL)  # it has rows of its own in the queue
         if where:
-            rows.append(
-                Notification(
-                    recipient_id=user_id,
-                    reason=reasons[user_id],
-                    project_id=about.project_id,
-                    task_id=about.task_id,
-                    object_type=about.object_type,
-                    object_id=about.object_id,
-                    event_uuid=about.event_uuid,
-                    actor_id=about.actor_id,
-                    in_app=Channel.IN_APP in where,
-                    by_mail=next(iter(by_mail), ""),
-                    created_at=now,
-                )
-            )
-    notices.queue([row for row in rows if row.by_mail == Channel.MAIL], now)
-    Notification.objects.using(using).bulk_create(rows, batch_size=BATCH)
+            by_mail = "".join(where - {Channel.IN_APP})
+            values = about._asdict() | {"in_app": Channel.IN_APP in where, "by_mail": by_mail}
+            rows.append(Notification(recipient_id=user_id, reason=reason, created_at=now, **values))
+    notices.queue((row for row in rows if row.by_mail == Channel.MAIL), now)
+    notifications.bulk_create(rows, batch_size=BATCH)
     return len(rows)
 
 
