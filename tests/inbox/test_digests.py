@@ -164,6 +164,17 @@ class TestOverdue:
         clock.move_to(MORNING + HOUR + 2 * DAY)
         assert sent(sink) == []
 
+    def test_one_who_has_theirs_is_in_nobody_elses_way(self, sink, clock, ben, project, people):
+        self.late(ben, project)
+        clock.move_to(MORNING + HOUR)
+        assert len(sent(sink)) == 1
+        cleo = reachable(people("cleo"))
+        NotificationPreferences.objects.create(user=cleo, digest_hour=7, overdue_digest=True)
+        self.late(cleo, project)
+        clock.move_to(MORNING + 2 * HOUR)
+        assert len(sent(sink)) == 1
+        assert sink.to() == [cleo.email]
+
     def test_what_is_completed_before_it_leaves(self, sink, clock, ben, project):
         task = self.late(ben, project)
         clock.move_to(MORNING + HOUR)

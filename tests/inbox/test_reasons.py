@@ -46,13 +46,17 @@ def test_a_comment_reaches_whoever_has_to_do_with_the_task(write, project, peopl
 
 def test_a_mention_counts_for_whoever_sees_it(write, project, people, told):
     ada, ben = people("ada"), people("ben", Role.VIEWER)
-    people("stranger", "")
+    people("stranger", ""), people("cleo")
     told()
-    text = f"@{login_name('ben')}, @{login_name('stranger')}, @nobody and mail@{login_name('ada')}"
+    text = f"@{login_name('ben')}, @{login_name('stranger')}, @nobody and mail@{login_name('cleo')}"
     task = write.task(ada, project, description=text)
     assert told() == {ben: [("mentioned", "task")]}
     write.comment(ada, task, text)
     assert told() == {ben: [("mentioned", "comment")]}, "one reason, though ben has to do with the task by now"
+    factories.make_member(project, people("stranger"))
+    told()
+    write.comment(ada, task, "Nobody in particular.")
+    assert told() == {ben: [("commented", "comment")]}, "a mention that they could not see involved nobody"
 
 
 def test_an_edit_tells_the_newly_mentioned(write, project, people, told):

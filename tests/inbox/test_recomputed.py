@@ -1,7 +1,7 @@
 """After random acts, by the API and by the host's own code, each inbox holds what the rules say of the log.
 
 The rules are written a second time here, plainly: the log is read from its beginning, and who has to do with what is
-kept in sets. Nothing of `services/` is asked. `PM_LONG_TESTS=1` makes it 500 sequences of 50 acts instead of 10 of 20.
+kept in sets. Nothing of `services/` is asked. `PM_LONG_TESTS=1` makes it 500 sequences of 50 acts instead of 30 of 20.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def test_each_inbox_is_what_the_rules_say(signed_in):
     run_state_machine_as_test(
         Acts,
         settings=settings(
-            max_examples=500 if LONG else 10,
+            max_examples=500 if LONG else 30,
             stateful_step_count=50 if LONG else 20,
             deadline=None,
             derandomize=not LONG,
