@@ -19,7 +19,9 @@ from django_pm.conf import Setting, app_settings, configured, declared
 from django_pm.models import (
     ApiToken,
     Comment,
+    EscalationRule,
     Event,
+    Firing,
     IdempotencyKey,
     Mail,
     Membership,
@@ -278,6 +280,9 @@ def check_one_database(app_configs: Any, **kwargs: Any) -> Messages:
             hint="Route all models of django_pm to one database: an event belongs to the transaction of its change.",
             id="django_pm.E008",
         )
-        for model in (Project, Task, Comment, Membership, Report, Mail, ProjectStream, ApiToken, IdempotencyKey)
+        for model in (
+            *(Project, Task, Comment, Membership, Report, Mail, ProjectStream, ApiToken, IdempotencyKey),
+            *(EscalationRule, Firing),
+        )
         if (alias := router.db_for_write(model)) != home
     ]
