@@ -133,13 +133,23 @@ class TestActing:
         call_command("pm_escalate")
         assert capsys.readouterr().out == "rules acted 1 times\n"
 
-    def test_no_longer_than_it_is_given(self, project, now, monkeypatch):
-        tasks = [neglect(project, now) for _ in range(3)]
-        make_rule(project, **OVERDUE, **RAISE)
+    def test_no_longer_than_it_is_given(self, project, now, monkeypatch, time_machine):
+        for _ in range(3):
+            neglect(project, now)
+        for _ in range(2):
+            make_rule(project, **OVERDUE, **RAISE)
+        fire = escalating._fire
+
+        def take_a_minute(*args):
+            time_machine.shift(60)
+            return fire(*args)
+
+        monkeypatch.setattr(escalating, "_fire", take_a_minute)
+        time_machine.move_to(now, tick=False)
         assert escalate(now=now, for_at_most=dt.timedelta(0)) == 0
-        assert escalate(now=now, for_at_most=dt.timedelta(microseconds=1)) <= 1
-        escalate(now=now)
-        assert Firing.objects.count() == len(tasks)
+        assert escalate(now=now, for_at_most=dt.timedelta(minutes=2)) == 2
+        assert escalate(now=now, for_at_most=dt.timedelta(minutes=3)) == 3
+        assert escalate(now=now) == 1
 
 
 class TestWhatEndsIt:

@@ -14,7 +14,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_pm.models.membership import Role
@@ -139,27 +139,23 @@ class EscalationRule(models.Model):
 
     def useless(self) -> set[str]:
         """The columns that the condition and the action have no use for."""
-        of_condition = {Condition.OVERDUE: {"status", "days"}, Condition.STUCK: {"hours"}}
-        of_action = set() if self.action == Action.NOTIFY else {"role"}
-        return of_condition.get(Condition(self.condition), set()) | of_action
+        of_condition = {"hours"} if self.condition == Condition.STUCK else {"status", "days"}
+        return of_condition if self.action == Action.NOTIFY else {*of_condition, "role"}
 
     def misfits(self) -> Iterator[tuple[str, str]]:
         """What does not go together: each column with a sentence."""
         useless = self.useless()
         for name in ("hours", "status", "days", "role"):
-            is_given = getattr(self, name) is not None
-            if is_given and name in useless:
-                value = self.action if name == "role" else self.condition
-                yield name, _now("“%(value)s” has no use for this: leave it out.") % {"value": value}
-            if not is_given and name not in useless:
-                value = self.action if name == "role" else self.condition
-                yield name, _now("“%(value)s” needs this.") % {"value": value}
+            value = self.action if name == "role" else self.condition
+            if name in useless and getattr(self, name) is not None:
+                yield name, gettext("“%(value)s” has no use for this: leave it out.") % {"value": value}
+            if name not in useless and getattr(self, name) is None:
+                yield name, gettext("“%(value)s” needs this.") % {"value": value}
 
     def clean(self) -> None:
-        if self.condition in Condition and self.action in Action:
-            wrong = dict(self.misfits())
-            if wrong:
-                raise ValidationError(wrong)
+        """Refuse what does not go together, once there is a condition and an action."""
+        if self.condition and self.action and (wrong := dict(self.misfits())):
+            raise ValidationError(wrong)
 
 
 class Outcome(models.TextChoices):
