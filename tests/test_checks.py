@@ -85,7 +85,7 @@ WRONG = [
     pytest.param({"USE_TZ": False}, ["E007"], ["USE_TZ = True"], id="no time zones"),
     pytest.param(
         {"DATABASE_ROUTERS": ["tests.test_checks.EventsElsewhere"]},
-        ["E008"] * 11,
+        ["E008"] * 13,
         ["Task is written to the database 'default', but Event to 'events'", "belongs to the transaction"],
         id="events elsewhere",
     ),

@@ -18,7 +18,9 @@ from django_pm.models import (
     ApiToken,
     Comment,
     Cursor,
+    EscalationRule,
     Event,
+    Firing,
     Mail,
     Membership,
     Notification,
@@ -142,6 +144,28 @@ class ReportAdmin(ReadOnlyModelAdmin):
     list_select_related = ["project"]
     search_fields = ["project__name", "note"]
     date_hierarchy = "date"
+
+
+@admin.register(EscalationRule)
+class EscalationRuleAdmin(admin.ModelAdmin):
+    """What projects do about tasks that are left lying; ``failure`` says why a rule could not, when it last tried."""
+
+    list_display = ["name", "project", "condition", "action", "is_active", "failed_at"]
+    list_filter = ["is_active", "condition", "action"]
+    list_select_related = ["project"]
+    search_fields = ["name", "project__name"]
+    raw_id_fields = ["project"]
+    readonly_fields = ["created_at", "failed_at", "failure"]
+
+
+@admin.register(Firing)
+class FiringAdmin(ReadOnlyModelAdmin):
+    """Each time a rule has acted, and what came of it."""
+
+    list_display = ["fired_at", "rule", "task_id", "instant", "action", "outcome"]
+    list_filter = ["action", "outcome"]
+    list_select_related = ["rule"]
+    search_fields = ["=task_id"]
 
 
 @admin.register(NotificationPreferences)

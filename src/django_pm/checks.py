@@ -19,7 +19,9 @@ from django_pm.conf import Setting, app_settings, configured, declared
 from django_pm.models import (
     ApiToken,
     Comment,
+    EscalationRule,
     Event,
+    Firing,
     IdempotencyKey,
     Mail,
     Membership,
@@ -55,6 +57,8 @@ TOGETHER = (
     ProjectStream,
     ApiToken,
     IdempotencyKey,
+    EscalationRule,
+    Firing,
 )
 """Models that are written in one transaction with an event, or because of one."""
 

@@ -33,14 +33,14 @@ PROJECT_RESYNC = "project.resync"
 """Too much changed at once to tell it row by row, or nobody can tell what: fetch the project afresh."""
 
 TASK_ESCALATED = "task.escalated"
-"""A rule of the project has fired for a task; ``changes`` names the rule and what it does."""
+"""A rule of the project has acted on the task. It changes nothing by itself: ``task.updated`` tells what it changed."""
 
 PROJECT_DELETED = NAMES["project"][2]
 
 EVENT_TYPES: tuple[str, ...] = (
     *dict.fromkeys(name for names in NAMES.values() for name in names),
-    PROJECT_RESYNC,
     TASK_ESCALATED,
+    PROJECT_RESYNC,
 )
 
 Row = Mapping[str, Any]

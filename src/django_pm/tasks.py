@@ -14,7 +14,7 @@ from celery import shared_task
 
 from django_pm import mail
 from django_pm.events import relay
-from django_pm.services import digests, pruning, reminders, reports
+from django_pm.services import digests, escalating, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
 
 WORKING_FOR = dt.timedelta(minutes=2)
@@ -73,6 +73,12 @@ def send_mail_queue() -> None:
 def send_daily_reports() -> None:
     """Make the reports that are due, and queue them for who asked."""
     reports.make_due(for_at_most=WORKING_FOR)
+
+
+@task
+def escalate() -> None:
+    """Have the rules of projects act."""
+    escalating.escalate(for_at_most=WORKING_FOR)
 
 
 @task

@@ -16,7 +16,7 @@ from django_pm.api.base import BaseAPIView
 from django_pm.models import Notification
 from django_pm.services.reports import make_today
 from tests.api.support import new_task, send, shown
-from tests.factories import make_comment, make_member, make_task, make_token, make_user
+from tests.factories import make_comment, make_member, make_rule, make_task, make_token, make_user
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 OPERATIONS = {
@@ -37,6 +37,8 @@ OPERATIONS = {
     "/notifications/": {"get"},
     "/notifications/{id}/read/": {"post"},
     "/notifications/read-all/": {"post"},
+    "/projects/{project_id}/rules/": {"get", "post"},
+    "/projects/{project_id}/rules/{id}/": {"get", "put", "patch", "delete"},
     "/notification-preferences/": {"get", "patch"},
     "/notifications/ticket/": {"post"},
     "/tokens/": {"get", "post"},
@@ -49,6 +51,7 @@ FILTERS = {
     "/tasks/{task_id}/comments/": set(),
     "/projects/{project_id}/members/": set(),
     "/projects/{project_id}/reports/": set(),
+    "/projects/{project_id}/rules/": set(),
     "/tokens/": set(),
     "/notifications/": {"reason", "project", "unread"},
 }
@@ -83,7 +86,7 @@ class TestTheDocument:
                 assert set(schema["required"]) == set(schema["properties"]) - {"count"}, name
 
     def test_names_what_generated_code_is_named_after(self, document):
-        assert {"EventType", "ResetReason", "Status", "Priority", "Role", "Scope"} <= set(
+        assert {"EventType", "ResetReason", "Status", "Priority", "Role", "Scope", "Condition", "Action"} <= set(
             document["components"]["schemas"]
         )
         assert not [name for name in document["components"]["schemas"] if name.endswith("Enum")]
@@ -158,6 +161,8 @@ class TestTheDocument:
             "/projects/{project_id}/events/": {"project_id": project.pk},
             "/projects/{project_id}/reports/": {"project_id": project.pk},
             "/projects/{project_id}/reports/{date}/": {"project_id": project.pk, "date": report.date},
+            "/projects/{project_id}/rules/": {"project_id": project.pk},
+            "/projects/{project_id}/rules/{id}/": {"project_id": project.pk, "id": make_rule(project).pk},
             "/tokens/{id}/": {"id": make_token(owner).pk},
             "/projects/{id}/watch/": {"id": project.pk},
             "/projects/{project_id}/notification-preferences/": {"project_id": project.pk},
@@ -174,6 +179,16 @@ class TestTheDocument:
             "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
             "/projects/{project_id}/reports/": {"force": True},
+            "/projects/{project_id}/rules/": {"name": "r", "condition": "overdue", "hours": 1, "action": "reassign"},
+            "/projects/{project_id}/rules/{id}/": {
+                "name": "r",
+                "condition": "stuck",
+                "hours": None,
+                "status": "pending",
+                "days": 1,
+                "action": "notify",
+                "role": "owner",
+            },
             "/tokens/": {"name": "backup", "projects": [project.pk]},
             "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "digest_hour": 7},
             "/projects/{id}/watch/": {"level": "watching"},

@@ -53,6 +53,7 @@ KIND_OF_ROWS = {
     "member-list": "member",
     "comment-list": "comment",
     "report-list": "report",
+    "rule-list": "rule",
 }
 ALL_ON_ONE_PAGE = {"page_size": 200}
 
@@ -316,7 +317,7 @@ def test_lists_hold_what_one_sees(world, name):
             assert (page["next"] is None) == (len(expected) <= size), (str(actor), path)
 
 
-@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list", "event-feed"])
+@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list", "rule-list", "event-feed"])
 def test_lists_of_a_place(world, name):
     missing = {}
     for query, place in itertools.product(queries(world, name), PLACES):

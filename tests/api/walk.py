@@ -13,6 +13,7 @@ from typing import Any
 from django_pm.api.notifications import NotificationSerializer
 from django_pm.api.preferences import PreferencesSerializer, ProjectPreferencesSerializer
 from django_pm.api.reports import ReportSerializer
+from django_pm.api.rules import RuleSerializer
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.api.tokens import ApiTokenSerializer
 from django_pm.api.watching import WatchSerializer
@@ -97,6 +98,8 @@ SLOTS = {
     "report-detail": {"project_id": "project", "date": "report"},
     "project-watch": {"id": "project"},
     "project-notification-preferences": {"project_id": "project"},
+    "rule-list": {"project_id": "project"},
+    "rule-detail": {"project_id": "project", "id": "rule"},
     "task-list": {},
     "task-detail": {"id": "task"},
     "comment-list": {"task_id": "task"},
@@ -138,6 +141,11 @@ event-feed      GET                  404       200     200     200      200
 report-list     GET                  404       200     200     200      200
 report-list     POST                 404       403     200     200      200
 report-detail   GET                  404       200     200     200      200
+rule-list       GET                  404       200     200     200      200
+rule-list       POST                 404       403     403     201      201
+rule-detail     GET                  404       200     200     200      200
+rule-detail     PUT PATCH            404       403     403     200      200
+rule-detail     DELETE               404       403     403     204      204
 task-list       GET                  200       200     200     200      200
 task-list       POST                 400       403     201     201      201
 task-detail     GET                  404       200     200     200      200
@@ -202,6 +210,8 @@ def body(name: str, *, project: Any, user: Any) -> dict[str, Any]:
         "project-detail": {"name": "Mars base"},
         "member-list": {"user": user, "role": "viewer"},
         "member-detail": {"role": "member"},
+        "rule-list": {"name": "r", "condition": "overdue", "hours": 1, "action": "reassign"},
+        "rule-detail": {"name": "r", "condition": "stuck", "status": "pending", "days": 1, "action": "raise_priority"},
         "task-list": {"project": project, "title": "Dug", "due_date": DUE},
         "task-detail": {"title": "Dug", "project": project, "due_date": DUE},
         "comment-list": {"content": "Deeper."},
@@ -282,6 +292,19 @@ FIELDS = {
     NotificationSerializer: dict.fromkeys(
         ("id", "reason", "project", "task", "object", "title", "event", "actor", "created_at", "read_at"), READ_ONLY
     ),
+    RuleSerializer: {
+        "id": READ_ONLY,
+        "project": READ_ONLY,
+        "name": VALUE,
+        "condition": VALUE,
+        "hours": VALUE,
+        "status": VALUE,
+        "days": VALUE,
+        "action": VALUE,
+        "role": VALUE,
+        "is_active": VALUE,
+        "created_at": READ_ONLY,
+    },
     ApiTokenSerializer: {
         "id": READ_ONLY,
         "name": VALUE,
@@ -315,6 +338,7 @@ QUERIES: dict[str, dict[str, Any]] = {
     "member-list": _PAGES,
     "comment-list": _PAGES,
     "report-list": _PAGES,
+    "rule-list": _PAGES,
     "token-list": _PAGES,
     "notification-list": {**_PAGES, "reason": ["added"], "project": ..., "unread": ["true", "false"]},
     "event-feed": {
@@ -331,6 +355,7 @@ ORDERINGS = {
     "member-list": {"id"},
     "comment-list": {"created_at", "updated_at"},
     "report-list": {"date"},
+    "rule-list": {"created_at"},
     "token-list": {"created_at"},
     "notification-list": {"created_at"},
 }

@@ -21,7 +21,9 @@ from django_pm.events.feed import number_all
 from django_pm.models import (
     ApiToken,
     Comment,
+    EscalationRule,
     Event,
+    Firing,
     Mail,
     Membership,
     Notification,
@@ -35,7 +37,16 @@ from django_pm.models.idempotency import IdempotencyKey
 from django_pm.services.reports import make_today
 from tests.api.support import DUE, send, shown
 from tests.api.walk import ELSEWHERE, HERE, HIDDEN, MISSING, OWNER_OF_TOKEN, PLACES, SAFE, SLOTS, Actor, body
-from tests.factories import make_comment, make_member, make_project, make_superuser, make_task, make_token, make_user
+from tests.factories import (
+    make_comment,
+    make_member,
+    make_project,
+    make_rule,
+    make_superuser,
+    make_task,
+    make_token,
+    make_user,
+)
 
 MISSING_KEY = 987_654_321
 MISSING_DATE = "2001-01-01"
@@ -79,6 +90,7 @@ class World:
         self.objects["task"], self.objects["comment"] = self._tasks_with_comments()
         self.objects["report"] = self._reports()
         self.notifications = self._notifications()
+        self.objects["rule"] = {place: make_rule(self.projects[place], name=f"secret-{place}") for place in PLACES}
         self.own_tokens = {name: make_token(user, name="own") for name, user in self.people.items()}
         self.hermits_tokens = {
             place: make_token(self.people["hermit"], [self.projects[place]], name=f"secret-{place}") for place in PLACES
@@ -164,6 +176,7 @@ class World:
     def _whereabouts(self) -> dict[tuple[str, Any], str]:
         named = {project.pk: place for place, project in self.projects.items()}
         models = {"project": Project, "task": Task, "comment": Comment, "member": Membership, "report": Report}
+        models["rule"] = EscalationRule
         return {
             (kind, pk): named[project]
             for kind, model in models.items()
@@ -257,8 +270,8 @@ def stored() -> dict[Any, list[Any]]:
 def _reading_everything() -> dict[str, tuple[str, Any]]:
     """A statement for each table; read as plain rows, since this is asked thousands of times."""
     projects = {Project: F("pk"), Task: F("project"), Comment: F("task__project"), Membership: F("project")}
-    projects |= {Event: F("project_id"), Report: F("project")}
-    projects |= {Notification: F("project_id"), ProjectChannels: F("project_id")}
+    projects |= {Event: F("project_id"), Report: F("project"), EscalationRule: F("project")}
+    projects |= {Notification: F("project_id"), ProjectChannels: F("project_id"), Firing: F("rule__project")}
     projects |= dict.fromkeys(
         (Watch, Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField())
     )

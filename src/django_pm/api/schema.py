@@ -44,6 +44,8 @@ class SchemaView(SpectacularAPIView):
             "Priority": "django_pm.models.Priority",
             "Role": "django_pm.models.Role",
             "Scope": "django_pm.models.Scope",
+            "Condition": "django_pm.models.Condition",
+            "Action": "django_pm.models.Action",
             "EventType": "django_pm.event_types.EVENT_TYPES",
             "NotificationReason": "django_pm.models.Reason",
             "WatchLevel": "django_pm.models.Level",

@@ -8,6 +8,7 @@ from django_pm.api.feed import EventFeedView
 from django_pm.api.notifications import NotificationViewSet
 from django_pm.api.preferences import PreferencesView, ProjectPreferencesView
 from django_pm.api.reports import ReportViewSet
+from django_pm.api.rules import RuleViewSet
 from django_pm.api.schema import SchemaView, docs, docs_asset
 from django_pm.api.tickets import TicketView
 from django_pm.api.tokens import ApiTokenViewSet
@@ -47,6 +48,8 @@ urlpatterns = [
         ProjectPreferencesView.as_view(),
         name="project-notification-preferences",
     ),
+    path("projects/<str:project_id>/rules/", RuleViewSet.as_view(LIST), name="rule-list"),
+    path("projects/<str:project_id>/rules/<str:id>/", RuleViewSet.as_view(DETAIL), name="rule-detail"),
     path("tasks/", TaskViewSet.as_view(LIST), name="task-list"),
     path("tasks/<str:id>/", TaskViewSet.as_view(DETAIL), name="task-detail"),
     path("tasks/<str:task_id>/comments/", CommentViewSet.as_view(LIST), name="comment-list"),

@@ -2,6 +2,7 @@
 
 from django_pm.models.api_token import ApiToken, Scope
 from django_pm.models.comment import AbstractComment, Comment
+from django_pm.models.escalation import Action, Condition, EscalationRule, Firing, Outcome
 from django_pm.models.event import Event, ProjectStream
 from django_pm.models.idempotency import IdempotencyKey
 from django_pm.models.mail import Mail, MailKind, MailState
@@ -18,11 +19,15 @@ __all__ = [
     "AbstractComment",
     "AbstractProject",
     "AbstractTask",
+    "Action",
     "ApiToken",
     "Channel",
     "Comment",
+    "Condition",
     "Cursor",
+    "EscalationRule",
     "Event",
+    "Firing",
     "IdempotencyKey",
     "Level",
     "Mail",
@@ -31,6 +36,7 @@ __all__ = [
     "Membership",
     "Notification",
     "NotificationPreferences",
+    "Outcome",
     "ParkedEvent",
     "Priority",
     "Project",

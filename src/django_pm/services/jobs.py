@@ -41,5 +41,6 @@ JOBS = (
     Job(
         "send_daily_reports", dt.timedelta(minutes=5), REPORTS, "django_pm.services.reports.make_due", takes_turns=True
     ),
+    Job("escalate", dt.timedelta(minutes=1), EVENTS, "django_pm.services.escalating.escalate", takes_turns=True),
     Job("prune", dt.timedelta(hours=24), EVENTS, "django_pm.services.pruning.prune"),
 )
