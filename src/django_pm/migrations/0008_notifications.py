@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='notificationpreferences',
             name='channels',
-            field=models.JSONField(blank=True, default=dict, help_text='By reason, where they want to be told; what is not there, the site decides.', verbose_name='channels'),
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict, help_text='By reason, where they want to be told; what is not there, the site decides.', verbose_name='channels'),
         ),
         migrations.AddField(
             model_name='notificationpreferences',
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='notificationpreferences',
             name='overdue_digest',
-            field=models.BooleanField(default=False, help_text="Of one's tasks that are overdue, daily while there are any.", verbose_name='overdue digest'),
+            field=models.BooleanField(db_default=False, default=False, help_text="Of one's tasks that are overdue, daily while there are any.", verbose_name='overdue digest'),
         ),
         migrations.AlterField(
             model_name='mail',

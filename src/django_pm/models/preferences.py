@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 from django_pm.models.project import validate_time_zone
@@ -50,6 +51,7 @@ class NotificationPreferences(models.Model):
     channels = models.JSONField(
         _("channels"),
         default=dict,
+        db_default=Value({}, models.JSONField()),
         blank=True,
         help_text=_("By reason, where they want to be told; what is not there, the site decides."),
     )
@@ -61,7 +63,10 @@ class NotificationPreferences(models.Model):
         help_text=_("From 0 to 23, in one's own time zone; empty for the site's."),
     )
     overdue_digest = models.BooleanField(
-        _("overdue digest"), default=False, help_text=_("Of one's tasks that are overdue, daily while there are any.")
+        _("overdue digest"),
+        default=False,
+        db_default=False,
+        help_text=_("Of one's tasks that are overdue, daily while there are any."),
     )
 
     class Meta:
