@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 from model_bakery import baker
 
-from django_pm.models import ApiToken, Comment, Membership, Project, Role, Task
+from django_pm.models import ApiToken, Comment, EscalationRule, Membership, Project, Role, Task
 
 PASSWORD = "correct horse"
 
@@ -67,6 +67,16 @@ def make_comment(task: Task | None = None, user: Any = None, **fields: Any) -> C
     defaults = {"author": author, "content": "Deeper."}
     comment: Comment = baker.make(Comment, task=task or make_task(), user=user, **{**defaults, **fields})
     return comment
+
+
+def make_rule(project: Project, **fields: Any) -> EscalationRule:
+    """An escalation rule that notifies managers of what has been overdue for a day, unless `fields` say otherwise."""
+    looks_for = {} if "condition" in fields else {"condition": "overdue", "hours": 24}
+    does = {} if "action" in fields else {"action": "notify", "role": "manager"}
+    rule: EscalationRule = EscalationRule.objects.create(
+        project=project, **{"name": "Left lying", **looks_for, **does, **fields}
+    )
+    return rule
 
 
 def make_token(user: Any = None, projects: list[Project] | None = None, **fields: Any) -> ApiToken:

@@ -85,7 +85,7 @@ WRONG = [
     pytest.param({"USE_TZ": False}, ["E007"], ["USE_TZ = True"], id="no time zones"),
     pytest.param(
         {"DATABASE_ROUTERS": ["tests.test_checks.EventsElsewhere"]},
-        ["E008"] * 8,
+        ["E008"] * 13,
         ["Task is written to the database 'default', but Event to 'events'", "belongs to the transaction"],
         id="events elsewhere",
     ),
@@ -106,6 +106,20 @@ WRONG = [
     pytest.param(
         *({"DJANGO_PM": {"RESPONSE_CACHE": "shared"}}, ["E011"], ["'shared'", "CACHES has default"]),
         id="no such cache of lists",
+    ),
+    *(
+        pytest.param(
+            {"DJANGO_PM": {"NOTIFICATION_CHANNELS": {reason: channels}}},
+            ["E012"],
+            [repr(reason), "in_app"],
+            id=f"channels {channels} for {reason}",
+        )
+        for reason, channels in [
+            ("whim", []),
+            ("assigned", "mail"),
+            ("assigned", ["pigeon"]),
+            ("assigned", ["mail", "digest"]),
+        ]
     ),
     pytest.param(
         {"DATABASES": sqlite()}, ["W001"], ["'default'", '"transaction_mode": "IMMEDIATE"'], id="SQLite as is"

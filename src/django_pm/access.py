@@ -11,7 +11,7 @@ role       may
 viewer     read everything in the project
 member     and create, edit, delete tasks; comment; edit and delete own comments; have today's report made
 manager    and edit and delete anybody's comments; edit project fields; add, change, remove viewers and members;
-           have a report made anew
+           have a report made anew; make, change, delete escalation rules
 owner      and add, change, remove managers and owners; delete the project
 =========  ==============================================================================================
 
@@ -32,7 +32,7 @@ from django.utils.module_loading import import_string
 
 from django_pm.conf import app_settings
 from django_pm.exceptions import NotAllowed
-from django_pm.models import Comment, Membership, Project, Report, Role, Task
+from django_pm.models import Comment, EscalationRule, Membership, Project, Report, Role, Task
 from django_pm.models.base import ProjectObject
 from django_pm.users import active_users, has_column
 
@@ -269,6 +269,8 @@ class RolePolicy:
             return Role.MEMBER if verb == "add" or obj.user_id == user.pk else Role.MANAGER
         if isinstance(obj, Membership):
             return Role.MANAGER if Role(obj.role).rank < Role.MANAGER.rank else Role.OWNER
+        if isinstance(obj, EscalationRule):
+            return Role.MANAGER
         return Role.OWNER if verb == "delete" else Role.MANAGER
 
 

@@ -18,14 +18,19 @@ from django_pm.models import (
     ApiToken,
     Comment,
     Cursor,
+    EscalationRule,
     Event,
+    Firing,
     Mail,
     Membership,
+    Notification,
     NotificationPreferences,
     ParkedEvent,
     Project,
+    ProjectChannels,
     Report,
     Task,
+    Watch,
 )
 from django_pm.services import resending
 
@@ -141,11 +146,76 @@ class ReportAdmin(ReadOnlyModelAdmin):
     date_hierarchy = "date"
 
 
+@admin.register(EscalationRule)
+class EscalationRuleAdmin(admin.ModelAdmin):
+    """What projects do about tasks that are left lying; ``failure`` says why a rule could not, when it last tried."""
+
+    list_display = ["name", "project", "condition", "action", "is_active", "failed_at"]
+    list_filter = ["is_active", "condition", "action"]
+    list_select_related = ["project"]
+    search_fields = ["name", "project__name"]
+    raw_id_fields = ["project"]
+    readonly_fields = ["created_at", "failed_at", "failure"]
+
+
+@admin.register(Firing)
+class FiringAdmin(ReadOnlyModelAdmin):
+    """Each time a rule has acted, and what came of it."""
+
+    list_display = ["fired_at", "rule", "task_id", "instant", "action", "outcome"]
+    list_filter = ["action", "outcome"]
+    list_select_related = ["rule"]
+    search_fields = ["=task_id"]
+
+
 @admin.register(NotificationPreferences)
 class NotificationPreferencesAdmin(admin.ModelAdmin):
-    list_display = ["user", "language", "time_zone", "reminders", "reports"]
+    list_display = ["user", "language", "time_zone", "reminders", "reports", "digest_hour", "overdue_digest"]
     list_select_related = ["user"]
     raw_id_fields = ["user"]
+
+
+@admin.register(ProjectChannels)
+class ProjectChannelsAdmin(admin.ModelAdmin):
+    """Where somebody wants to be told of one project, where that differs."""
+
+    list_display = ["user", "project_id", "channels"]
+    list_select_related = ["user"]
+    raw_id_fields = ["user"]
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnlyModelAdmin):
+    """Who was told of what, and which message carries it."""
+
+    list_display = [
+        "created_at",
+        "recipient",
+        "reason",
+        "project_id",
+        "task_id",
+        "in_app",
+        "by_mail",
+        "mail",
+        "read_at",
+    ]
+    list_filter = ["reason", "by_mail"]
+    list_select_related = ["recipient", "mail"]
+    search_fields = ["=event_uuid", "=task_id", "=project_id"]
+    search_help_text = _lazy("The id of an event, a task or a project.")
+    show_full_result_count = False
+
+
+@admin.register(Watch)
+class WatchAdmin(admin.ModelAdmin):
+    """How much somebody hears of a project or a task."""
+
+    list_display = ["user", "object_type", "object_id", "level", "created_at"]
+    list_filter = ["object_type", "level"]
+    list_select_related = ["user"]
+    raw_id_fields = ["user"]
+    search_fields = ["=object_id"]
+    show_full_result_count = False
 
 
 @admin.register(ApiToken)

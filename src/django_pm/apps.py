@@ -14,10 +14,13 @@ class DjangoPMConfig(AppConfig):
 
     def ready(self) -> None:
         from django_pm import checks  # noqa: F401 (registers the system checks)
+        from django_pm.events import subscribe
         from django_pm.health import instruments
         from django_pm.models import receivers
+        from django_pm.services import notifying, watching
 
         receivers.connect()
+        subscribe(notifying.NAME, notifying.notify, types=notifying.TYPES, begin=watching.involve_everybody)
         instruments.connect()
         if find_spec("channels"):
             from django_pm.realtime import wake

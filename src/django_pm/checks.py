@@ -19,15 +19,21 @@ from django_pm.conf import Setting, app_settings, configured, declared
 from django_pm.models import (
     ApiToken,
     Comment,
+    EscalationRule,
     Event,
+    Firing,
     IdempotencyKey,
     Mail,
     Membership,
+    Notification,
     Project,
+    ProjectChannels,
     ProjectStream,
     Report,
     Task,
+    Watch,
 )
+from django_pm.services import channels
 
 Messages = list[checks.CheckMessage]
 
@@ -37,6 +43,24 @@ REDIS_OPTIONS = ("socket_keepalive", "socket_timeout")
 CACHE_TIMEOUTS = ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
 LONGEST_CACHE_CALL = 0.25
 """Seconds: the options of django-redis for a cache that is to cost speed only, and their bound."""
+
+TOGETHER = (
+    Project,
+    Task,
+    Comment,
+    Membership,
+    Report,
+    Mail,
+    Notification,
+    Watch,
+    ProjectChannels,
+    ProjectStream,
+    ApiToken,
+    IdempotencyKey,
+    EscalationRule,
+    Firing,
+)
+"""Models that are written in one transaction with an event, or because of one."""
 
 UNSHARED_CACHES = {"LocMemCache", "DummyCache", "FileBasedCache", "DatabaseCache"}
 """Backends of Django in which one process does not see, or not atomically, what another counts."""
@@ -184,6 +208,25 @@ def check_response_cache(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 @checks.register("django_pm")
+def check_notification_channels(app_configs: Any, **kwargs: Any) -> Messages:
+    """Reasons and channels are some that there are."""
+    return [
+        checks.Error(
+            f"DJANGO_PM['NOTIFICATION_CHANNELS'][{reason!r}]: {problem}",
+            hint=declared()["NOTIFICATION_CHANNELS"].help_text,
+            id="django_pm.E012",
+        )
+        for reason, chosen in dict_of(app_settings.NOTIFICATION_CHANNELS).items()
+        for problem in channels.problems_of(reason, chosen)
+    ]
+
+
+def dict_of(value: Any) -> dict[Any, Any]:
+    """``value``, if it is a dict; E003 tells of one that is not."""
+    return value if isinstance(value, dict) else {}
+
+
+@checks.register("django_pm")
 def check_metrics(app_configs: Any, **kwargs: Any) -> Messages:
     """What Prometheus reads is written by its own library."""
     if not app_settings.METRICS_TOKEN or find_spec("prometheus_client"):
@@ -278,6 +321,6 @@ def check_one_database(app_configs: Any, **kwargs: Any) -> Messages:
             hint="Route all models of django_pm to one database: an event belongs to the transaction of its change.",
             id="django_pm.E008",
         )
-        for model in (Project, Task, Comment, Membership, Report, Mail, ProjectStream, ApiToken, IdempotencyKey)
+        for model in TOGETHER
         if (alias := router.db_for_write(model)) != home
     ]

@@ -126,6 +126,37 @@ class AppSettings:
         "",
         "Where the site is, as `https://pm.example.com`, for the links in mail; without it, mail has none.",
     )
+    NOTIFICATION_CHANNELS = Setting[dict[str, list[str]]](
+        {
+            "mentioned": ["in_app", "mail"],
+            "assigned": ["in_app", "mail"],
+            "added": ["in_app", "mail"],
+            "escalated": ["in_app", "mail"],
+            "commented": ["in_app"],
+            "status_changed": ["in_app"],
+            "due_soon": ["in_app"],
+            "report_ready": ["in_app"],
+        },
+        "Where people are told, by reason, as long as they have not chosen otherwise: `in_app`, and `mail` (at once) "
+        "or `digest` (daily). Reasons that are left out keep their default; an empty list is off.",
+    )
+    NOTIFICATION_DELAY_SECONDS = Setting(
+        60,
+        "How long a notification waits before it is mailed, so that several of one task leave together, and what is "
+        "read or taken back by then does not leave.",
+        minimum=0,
+    )
+    NOTIFICATION_RETENTION_DAYS = Setting(
+        180,
+        "`pm_prune` deletes notifications older than this many days; 0 keeps them for ever.",
+        minimum=0,
+    )
+    DIGEST_HOUR = Setting(
+        8,
+        "From which hour of the day (0 to 23, in the recipient's time zone) digests are mailed, unless they chose one.",
+        minimum=0,
+        maximum=23,
+    )
     MAIL_ATTEMPTS = Setting(
         8,
         "How often a message is tried that the mail server refuses for the moment, or that cannot be written.",

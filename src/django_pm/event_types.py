@@ -32,9 +32,16 @@ NAMES: dict[str, tuple[str, str, str]] = {
 PROJECT_RESYNC = "project.resync"
 """Too much changed at once to tell it row by row, or nobody can tell what: fetch the project afresh."""
 
+TASK_ESCALATED = "task.escalated"
+"""A rule of the project has acted on the task. It changes nothing by itself: ``task.updated`` tells what it changed."""
+
 PROJECT_DELETED = NAMES["project"][2]
 
-EVENT_TYPES: tuple[str, ...] = (*dict.fromkeys(name for names in NAMES.values() for name in names), PROJECT_RESYNC)
+EVENT_TYPES: tuple[str, ...] = (
+    *dict.fromkeys(name for names in NAMES.values() for name in names),
+    TASK_ESCALATED,
+    PROJECT_RESYNC,
+)
 
 Row = Mapping[str, Any]
 """The tracked columns of one row, by public name."""

@@ -36,7 +36,7 @@ from django_pm.conf import app_settings
 from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
 from django_pm.models.mail import UNFINISHED
-from django_pm.services import local_days, reminders, reports
+from django_pm.services import digests, local_days, notices, reminders, reports, sentences
 from django_pm.services.apart import apart
 from django_pm.services.report_pages import readable
 from django_pm.services.unsubscribing import unsubscribe_url
@@ -83,6 +83,8 @@ class Letter(NamedTuple):
     context: dict[str, Any]
     thread: str
     """What it is about, the same for every message about it: mail programs show these together."""
+    topic: str = ""
+    """What its link ends; empty for all mail of its kind."""
 
 
 class ServerAway(Exception):
@@ -343,7 +345,7 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     if not address:
         raise ValidationError("The recipient has no e-mail address.")
     validate_email(address)
-    unsubscribe = unsubscribe_url(user, mail.kind)
+    unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
     name = users.display_name(user)
     context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
     with translation.override(_language(preferences)), timezone.override(_zone(preferences)):
@@ -413,12 +415,29 @@ def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
         else:
             context = {"report": report, "project": report.project, **pages[report.pk]}
             found[key] = Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
+    told = notices.still_wanted([mail for mail in mails if mail.kind == MailKind.NOTICE])
+    found |= {key: notice if isinstance(notice, str) else _notice(notice) for key, notice in told.items()}
+    digested = digests.still_wanted([mail for mail in mails if mail.kind == MailKind.DIGEST])
+    for key, digest in digested.items():
+        found[key] = digest if isinstance(digest, str) else _digest("digest", sentences.DigestWords(digest))
+    late = digests.still_overdue([mail for mail in mails if mail.kind == MailKind.OVERDUE], now)
+    for key, overdue in late.items():
+        found[key] = overdue if isinstance(overdue, str) else _digest("overdue", sentences.OverdueWords(overdue))
     return found
 
 
 def _reminder(task: Task) -> Letter:
     context = {"task": task, "project": task.project, "words": reminders.Words(task)}
     return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+
+
+def _notice(notice: notices.Notice) -> Letter:
+    thread = f"task-{notice.task.pk}" if notice.task else f"project-{notice.project.pk}"
+    return Letter("django_pm/mail/notice", {"words": sentences.NoticeWords(notice)}, thread, notice.reason)
+
+
+def _digest(name: str, words: sentences.DigestWords | sentences.OverdueWords) -> Letter:
+    return Letter(f"django_pm/mail/{name}", {"words": words}, f"{name}s")
 
 
 def _connection() -> Any:

@@ -14,7 +14,7 @@ from celery import shared_task
 
 from django_pm import mail
 from django_pm.events import relay
-from django_pm.services import pruning, reminders, reports
+from django_pm.services import digests, escalating, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
 
 WORKING_FOR = dt.timedelta(minutes=2)
@@ -58,6 +58,12 @@ def send_due_reminders() -> None:
 
 
 @task
+def queue_digests() -> None:
+    """Queue the digests of those whose hour has come."""
+    digests.queue_due()
+
+
+@task
 def send_mail_queue() -> None:
     """Send what is queued. What is left when the time is over, the next one sends."""
     mail.send_queue(for_at_most=SENDING_FOR)
@@ -67,6 +73,12 @@ def send_mail_queue() -> None:
 def send_daily_reports() -> None:
     """Make the reports that are due, and queue them for who asked."""
     reports.make_due(for_at_most=WORKING_FOR)
+
+
+@task
+def escalate() -> None:
+    """Have the rules of projects act."""
+    escalating.escalate(for_at_most=WORKING_FOR)
 
 
 @task

@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from django_pm.api.base import BaseAPIView
+from django_pm.models import Notification
 from django_pm.services.reports import make_today
 from tests.api.support import new_task, send, shown
-from tests.factories import make_comment, make_member, make_task, make_token, make_user
+from tests.factories import make_comment, make_member, make_rule, make_task, make_token, make_user
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 OPERATIONS = {
@@ -29,6 +31,14 @@ OPERATIONS = {
     "/projects/{project_id}/events/": {"get"},
     "/projects/{project_id}/reports/": {"get", "post"},
     "/projects/{project_id}/reports/{date}/": {"get"},
+    "/projects/{id}/watch/": {"get", "put", "delete"},
+    "/projects/{project_id}/notification-preferences/": {"get", "patch"},
+    "/tasks/{id}/watch/": {"get", "put", "delete"},
+    "/notifications/": {"get"},
+    "/notifications/{id}/read/": {"post"},
+    "/notifications/read-all/": {"post"},
+    "/projects/{project_id}/rules/": {"get", "post"},
+    "/projects/{project_id}/rules/{id}/": {"get", "put", "patch", "delete"},
     "/notification-preferences/": {"get", "patch"},
     "/notifications/ticket/": {"post"},
     "/tokens/": {"get", "post"},
@@ -41,7 +51,9 @@ FILTERS = {
     "/tasks/{task_id}/comments/": set(),
     "/projects/{project_id}/members/": set(),
     "/projects/{project_id}/reports/": set(),
+    "/projects/{project_id}/rules/": set(),
     "/tokens/": set(),
+    "/notifications/": {"reason", "project", "unread"},
 }
 
 
@@ -74,7 +86,7 @@ class TestTheDocument:
                 assert set(schema["required"]) == set(schema["properties"]) - {"count"}, name
 
     def test_names_what_generated_code_is_named_after(self, document):
-        assert {"EventType", "ResetReason", "Status", "Priority", "Role", "Scope"} <= set(
+        assert {"EventType", "ResetReason", "Status", "Priority", "Role", "Scope", "Condition", "Action"} <= set(
             document["components"]["schemas"]
         )
         assert not [name for name in document["components"]["schemas"] if name.endswith("Enum")]
@@ -129,6 +141,16 @@ class TestTheDocument:
         comment, member = make_comment(task, owner), make_member(project)
         make_comment(task)
         report, _is_new = make_today(actor=owner, project=project)
+        notification = Notification.objects.create(
+            recipient=owner,
+            reason="assigned",
+            project_id=project.pk,
+            task_id=task.pk,
+            object_type="task",
+            object_id=str(task.pk),
+            event_uuid=uuid.uuid4(),
+            actor_id=str(owner.pk),
+        )
         keys = {
             "/projects/{id}/": {"id": project.pk},
             "/tasks/{id}/": {"id": task.pk},
@@ -139,7 +161,13 @@ class TestTheDocument:
             "/projects/{project_id}/events/": {"project_id": project.pk},
             "/projects/{project_id}/reports/": {"project_id": project.pk},
             "/projects/{project_id}/reports/{date}/": {"project_id": project.pk, "date": report.date},
+            "/projects/{project_id}/rules/": {"project_id": project.pk},
+            "/projects/{project_id}/rules/{id}/": {"project_id": project.pk, "id": make_rule(project).pk},
             "/tokens/{id}/": {"id": make_token(owner).pk},
+            "/projects/{id}/watch/": {"id": project.pk},
+            "/projects/{project_id}/notification-preferences/": {"project_id": project.pk},
+            "/tasks/{id}/watch/": {"id": task.pk},
+            "/notifications/{id}/read/": {"id": notification.pk},
         }
         bodies = {
             "/projects/": {"name": "n"},
@@ -151,8 +179,23 @@ class TestTheDocument:
             "/projects/{project_id}/members/": {"user": shown(make_user()), "role": "viewer"},
             "/projects/{project_id}/members/{id}/": {"role": "manager"},
             "/projects/{project_id}/reports/": {"force": True},
+            "/projects/{project_id}/rules/": {"name": "r", "condition": "overdue", "hours": 1, "action": "reassign"},
+            "/projects/{project_id}/rules/{id}/": {
+                "name": "r",
+                "condition": "stuck",
+                "hours": None,
+                "status": "pending",
+                "days": 1,
+                "action": "notify",
+                "role": "owner",
+            },
             "/tokens/": {"name": "backup", "projects": [project.pk]},
-            "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "reports": True},
+            "/notification-preferences/": {"language": "en", "time_zone": "Asia/Tokyo", "digest_hour": 7},
+            "/projects/{id}/watch/": {"level": "watching"},
+            "/tasks/{id}/watch/": {"level": "muted"},
+            "/projects/{project_id}/notification-preferences/": {"channels": {"commented": ["digest"]}},
+            "/notifications/read-all/": {"up_to": 1},
+            "/notifications/{id}/read/": None,
             "/notifications/ticket/": {},
         }
         for method in ("get", "post", "put", "patch"):

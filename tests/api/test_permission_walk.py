@@ -53,6 +53,7 @@ KIND_OF_ROWS = {
     "member-list": "member",
     "comment-list": "comment",
     "report-list": "report",
+    "rule-list": "rule",
 }
 ALL_ON_ONE_PAGE = {"page_size": 200}
 
@@ -181,7 +182,7 @@ def test_what_is_open_is_the_same_for_everybody(world, name):
 CONDITIONS = ["If-None-Match: {tag}", "If-Match: {tag}", 'If-Match: "other"']
 
 
-@pytest.mark.parametrize("name", [name for name in SLOTS if (name, "DELETE") in CELLS])
+@pytest.mark.parametrize("name", [name for name in SLOTS if (name, "DELETE") in CELLS and not name.endswith("-watch")])
 def test_conditions_on_what_is_hidden(world, name):
     """A tag that fits, or not, is looked at only once the object has been found."""
     there, nowhere = ([place] * len(SLOTS[name]) for place in (HIDDEN, MISSING))
@@ -316,7 +317,7 @@ def test_lists_hold_what_one_sees(world, name):
             assert (page["next"] is None) == (len(expected) <= size), (str(actor), path)
 
 
-@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list", "event-feed"])
+@pytest.mark.parametrize("name", ["member-list", "comment-list", "report-list", "rule-list", "event-feed"])
 def test_lists_of_a_place(world, name):
     missing = {}
     for query, place in itertools.product(queries(world, name), PLACES):
@@ -409,6 +410,29 @@ def test_a_token_tells_of_no_project_that_its_user_has_left(world):
     token = next(token for token in world.people["removed"].pm_api_tokens.all() if not token.every_project)
     removed = next(actor for actor in LIVE if actor.name == "removed")
     assert json.loads(world.ask(removed, "GET", f"/tokens/{token.pk}/").content)["projects"] == []
+
+
+def test_notifications_are_ones_own_and_of_what_one_sees(world):
+    for actor, query in itertools.product(LIVE, [*queries(world, "notification-list"), {"unread": "true"}]):
+        if "cursor" in query:
+            continue
+        answer = world.ask(actor, "GET", world.path(actor, "notification-list", **{"count": "true", **query}))
+        page = json.loads(answer.content)
+        mine = [world.notifications[world.user(actor).pk, place].pk for place in PLACES if place in actor.roles]
+        assert {row["id"] for row in page["results"]} <= set(mine), (str(actor), query)
+        assert page["unread"] == len(mine), (str(actor), query)
+        if query.get("unread") != "false":
+            assert page["count"] == len(mine), (str(actor), query)
+
+
+def test_notifications_of_what_is_hidden_cannot_be_asked_for(world):
+    for actor in LIVE:
+        nowhere = world.ask(actor, "GET", world.path(actor, "notification-list", project=MISSING_KEY))
+        assert nowhere.status == 400
+        for place in [place for place in PLACES if place not in actor.roles]:
+            key = world.projects[place].pk
+            answer = world.ask(actor, "GET", world.path(actor, "notification-list", project=key))
+            assert answer.without(key) == nowhere.without(MISSING_KEY), (str(actor), place)
 
 
 # The event feed

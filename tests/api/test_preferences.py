@@ -9,7 +9,25 @@ from tests.factories import make_user
 pytestmark = pytest.mark.django_db
 
 URL = "/notification-preferences/"
-DEFAULTS = {"language": "", "time_zone": "", "reminders": True, "reports": False}
+CHANNELS = {
+    "mentioned": ["in_app", "mail"],
+    "assigned": ["in_app", "mail"],
+    "added": ["in_app", "mail"],
+    "escalated": ["in_app", "mail"],
+    "commented": ["in_app"],
+    "status_changed": ["in_app"],
+    "due_soon": ["in_app", "mail"],
+    "report_ready": ["in_app"],
+}
+DEFAULTS = {
+    "language": "",
+    "time_zone": "",
+    "reminders": True,
+    "reports": False,
+    "channels": CHANNELS,
+    "digest_hour": None,
+    "overdue_digest": False,
+}
 
 
 def test_whoever_has_changed_nothing_has_the_defaults(api):
@@ -20,7 +38,13 @@ def test_whoever_has_changed_nothing_has_the_defaults(api):
 def test_what_is_changed_is_kept_and_the_rest_stays(api):
     assert send(api, "PATCH", URL, {"time_zone": "Asia/Tokyo"}).json() == {**DEFAULTS, "time_zone": "Asia/Tokyo"}
     assert send(api, "PATCH", URL, {"reminders": False}).status_code == 200
-    assert api.get(URL).json() == {**DEFAULTS, "time_zone": "Asia/Tokyo", "reminders": False}
+    channels = {**CHANNELS, "due_soon": ["in_app"]}
+    assert api.get(URL).json() == {
+        **DEFAULTS,
+        "time_zone": "Asia/Tokyo",
+        "reminders": False,
+        "channels": channels,
+    }
 
 
 def test_everybody_has_their_own(api, signed_in):
@@ -35,6 +59,14 @@ def test_everybody_has_their_own(api, signed_in):
         ({"language": "xx"}, "language"),
         ({"reminders": "perhaps"}, "reminders"),
         ({"colour": "red"}, "colour"),
+        ({"digest_hour": 24}, "digest_hour"),
+        ({"channels": []}, "channels"),
+        ({"channels": {"whim": []}}, "channels"),
+        ({"channels": {"whim": None}}, "channels"),
+        ({"channels": {"assigned": "mail"}}, "channels"),
+        ({"channels": {"assigned": [1]}}, "channels"),
+        ({"channels": {"assigned": ["pigeon"]}}, "channels"),
+        ({"channels": {"assigned": ["mail", "digest"]}}, "channels"),
     ],
 )
 def test_what_cannot_be_is_named_and_changes_nothing(api, body, field):
@@ -42,6 +74,35 @@ def test_what_cannot_be_is_named_and_changes_nothing(api, body, field):
     assert response.status_code == 400
     assert field in response.json()
     assert not NotificationPreferences.objects.exists()
+
+
+def test_channels_are_chosen_reason_by_reason(api):
+    choice = {"assigned": ["digest", "in_app", "in_app"], "commented": []}
+    answer = send(api, "PATCH", URL, {"channels": choice}).json()
+    assert answer["channels"] == {**CHANNELS, "assigned": ["in_app", "digest"], "commented": []}
+    answer = send(api, "PATCH", URL, {"channels": {"assigned": None}}).json()
+    assert answer["channels"] == {**CHANNELS, "commented": []}
+
+
+def test_the_mail_of_reminders_and_reports_has_two_doors(api):
+    choice = {"due_soon": ["in_app"], "report_ready": ["mail"]}
+    answer = send(api, "PATCH", URL, {"channels": choice}).json()
+    assert (answer["reminders"], answer["reports"]) == (False, True)
+    answer = send(api, "PATCH", URL, {"reminders": True, "reports": False}).json()
+    assert answer["channels"] == {**CHANNELS, "due_soon": ["in_app", "mail"], "report_ready": []}
+    answer = send(api, "PATCH", URL, {"channels": dict.fromkeys(choice)}).json()
+    assert answer == DEFAULTS
+
+
+def test_one_project_may_differ(api, project):
+    url = f"/projects/{project.pk}/notification-preferences/"
+    assert api.get(url).json() == {"channels": {}}
+    choice = {"commented": ["mail"], "status_changed": []}
+    assert send(api, "PATCH", url, {"channels": choice}).json() == {"channels": choice}
+    assert send(api, "PATCH", url, {"channels": {"commented": None}}).json() == {"channels": {"status_changed": []}}
+    assert api.get(URL).json() == DEFAULTS
+    refused = send(api, "PATCH", url, {"channels": {"due_soon": ["mail"]}})
+    assert (refused.status_code, list(refused.json()["channels"])) == (400, ["due_soon"])
 
 
 def test_what_the_host_writes_is_shown(api, owner):

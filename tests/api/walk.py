@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_pm.api.preferences import PreferencesSerializer
+from django_pm.api.notifications import NotificationSerializer
+from django_pm.api.preferences import PreferencesSerializer, ProjectPreferencesSerializer
 from django_pm.api.reports import ReportSerializer
+from django_pm.api.rules import RuleSerializer
 from django_pm.api.serializers import CommentSerializer, MembershipSerializer, ProjectSerializer, TaskSerializer
 from django_pm.api.tokens import ApiTokenSerializer
+from django_pm.api.watching import WatchSerializer
 from tests.api.support import DUE
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -93,10 +96,18 @@ SLOTS = {
     "event-feed": {"project_id": "project"},
     "report-list": {"project_id": "project"},
     "report-detail": {"project_id": "project", "date": "report"},
+    "project-watch": {"id": "project"},
+    "project-notification-preferences": {"project_id": "project"},
+    "rule-list": {"project_id": "project"},
+    "rule-detail": {"project_id": "project", "id": "rule"},
     "task-list": {},
     "task-detail": {"id": "task"},
     "comment-list": {"task_id": "task"},
     "comment-detail": {"id": "comment"},
+    "task-watch": {"id": "task"},
+    "notification-list": {},
+    "notification-read": {"id": "notification"},
+    "notification-read-all": {},
     "token-list": {},
     "token-detail": {"id": "token"},
     "notification-preferences": {},
@@ -130,6 +141,11 @@ event-feed      GET                  404       200     200     200      200
 report-list     GET                  404       200     200     200      200
 report-list     POST                 404       403     200     200      200
 report-detail   GET                  404       200     200     200      200
+rule-list       GET                  404       200     200     200      200
+rule-list       POST                 404       403     403     201      201
+rule-detail     GET                  404       200     200     200      200
+rule-detail     PUT PATCH            404       403     403     200      200
+rule-detail     DELETE               404       403     403     204      204
 task-list       GET                  200       200     200     200      200
 task-list       POST                 400       403     201     201      201
 task-detail     GET                  404       200     200     200      200
@@ -146,6 +162,14 @@ token-detail    GET                  404       200     200     200      200
 token-detail    DELETE               404       204     204     204      204
 ticket          POST                 201       201     201     201      201
 notification-preferences  GET PATCH  200       200     200     200      200
+project-watch   GET PUT              404       200     200     200      200
+project-watch   DELETE               404       204     204     204      204
+project-notification-preferences  GET PATCH  404  200  200     200      200
+task-watch      GET PUT              404       200     200     200      200
+task-watch      DELETE               404       204     204     204      204
+notification-list      GET           200       200     200     200      200
+notification-read      POST          404       200     200     200      200
+notification-read-all  POST          200       200     200     200      200
 """
 
 
@@ -186,12 +210,18 @@ def body(name: str, *, project: Any, user: Any) -> dict[str, Any]:
         "project-detail": {"name": "Mars base"},
         "member-list": {"user": user, "role": "viewer"},
         "member-detail": {"role": "member"},
+        "rule-list": {"name": "r", "condition": "overdue", "hours": 1, "action": "reassign"},
+        "rule-detail": {"name": "r", "condition": "stuck", "status": "pending", "days": 1, "action": "raise_priority"},
         "task-list": {"project": project, "title": "Dug", "due_date": DUE},
         "task-detail": {"title": "Dug", "project": project, "due_date": DUE},
         "comment-list": {"content": "Deeper."},
         "comment-detail": {"content": "Shallower."},
         "token-list": {"name": "another"},
         "notification-preferences": {"reminders": False},
+        "project-watch": {"level": "muted"},
+        "task-watch": {"level": "muted"},
+        "project-notification-preferences": {"channels": {"commented": []}},
+        "notification-read-all": {"up_to": 2**62},
     }.get(name, {})
 
 
@@ -248,7 +278,33 @@ FIELDS = {
         "data": READ_ONLY,
         "force": VALUE,
     },
-    PreferencesSerializer: {"language": VALUE, "time_zone": VALUE, "reminders": VALUE, "reports": VALUE},
+    PreferencesSerializer: {
+        "language": VALUE,
+        "time_zone": VALUE,
+        "reminders": VALUE,
+        "reports": VALUE,
+        "channels": VALUE,
+        "digest_hour": VALUE,
+        "overdue_digest": VALUE,
+    },
+    ProjectPreferencesSerializer: {"channels": VALUE},
+    WatchSerializer: {"level": VALUE},
+    NotificationSerializer: dict.fromkeys(
+        ("id", "reason", "project", "task", "object", "title", "event", "actor", "created_at", "read_at"), READ_ONLY
+    ),
+    RuleSerializer: {
+        "id": READ_ONLY,
+        "project": READ_ONLY,
+        "name": VALUE,
+        "condition": VALUE,
+        "hours": VALUE,
+        "status": VALUE,
+        "days": VALUE,
+        "action": VALUE,
+        "role": VALUE,
+        "is_active": VALUE,
+        "created_at": READ_ONLY,
+    },
     ApiTokenSerializer: {
         "id": READ_ONLY,
         "name": VALUE,
@@ -282,7 +338,9 @@ QUERIES: dict[str, dict[str, Any]] = {
     "member-list": _PAGES,
     "comment-list": _PAGES,
     "report-list": _PAGES,
+    "rule-list": _PAGES,
     "token-list": _PAGES,
+    "notification-list": {**_PAGES, "reason": ["added"], "project": ..., "unread": ["true", "false"]},
     "event-feed": {
         "since": ["0", "2", "999999"],
         "epoch": ["", "none"],
@@ -297,5 +355,7 @@ ORDERINGS = {
     "member-list": {"id"},
     "comment-list": {"created_at", "updated_at"},
     "report-list": {"date"},
+    "rule-list": {"created_at"},
     "token-list": {"created_at"},
+    "notification-list": {"created_at"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -17,12 +18,35 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_pm.events.feed import number_all
-from django_pm.models import ApiToken, Comment, Event, Mail, Membership, Project, Report, Task
+from django_pm.models import (
+    ApiToken,
+    Comment,
+    EscalationRule,
+    Event,
+    Firing,
+    Mail,
+    Membership,
+    Notification,
+    Project,
+    ProjectChannels,
+    Report,
+    Task,
+    Watch,
+)
 from django_pm.models.idempotency import IdempotencyKey
 from django_pm.services.reports import make_today
 from tests.api.support import DUE, send, shown
 from tests.api.walk import ELSEWHERE, HERE, HIDDEN, MISSING, OWNER_OF_TOKEN, PLACES, SAFE, SLOTS, Actor, body
-from tests.factories import make_comment, make_member, make_project, make_superuser, make_task, make_token, make_user
+from tests.factories import (
+    make_comment,
+    make_member,
+    make_project,
+    make_rule,
+    make_superuser,
+    make_task,
+    make_token,
+    make_user,
+)
 
 MISSING_KEY = 987_654_321
 MISSING_DATE = "2001-01-01"
@@ -65,6 +89,8 @@ class World:
         self.objects: dict[str, dict[str, Any]] = {"project": self.projects, "member": self._guests()}
         self.objects["task"], self.objects["comment"] = self._tasks_with_comments()
         self.objects["report"] = self._reports()
+        self.notifications = self._notifications()
+        self.objects["rule"] = {place: make_rule(self.projects[place], name=f"secret-{place}") for place in PLACES}
         self.own_tokens = {name: make_token(user, name="own") for name, user in self.people.items()}
         self.hermits_tokens = {
             place: make_token(self.people["hermit"], [self.projects[place]], name=f"secret-{place}") for place in PLACES
@@ -108,6 +134,21 @@ class World:
             for place in PLACES
         }
 
+    def _notifications(self) -> dict[tuple[Any, str], Notification]:
+        """Everybody was told of every place, whatever they see now."""
+        return {
+            (user.pk, place): Notification.objects.create(
+                recipient=user,
+                reason="added",
+                project_id=self.projects[place].pk,
+                object_type="member",
+                object_id=str(self.objects["member"][place].pk),
+                event_uuid=uuid.uuid4(),
+            )
+            for user in self.people.values()
+            for place in PLACES
+        }
+
     def _dismiss(self) -> None:
         """Take away what the removed and the deactivated could use a moment ago."""
         for name in ("removed", "deactivated"):
@@ -135,6 +176,7 @@ class World:
     def _whereabouts(self) -> dict[tuple[str, Any], str]:
         named = {project.pk: place for place, project in self.projects.items()}
         models = {"project": Project, "task": Task, "comment": Comment, "member": Membership, "report": Report}
+        models["rule"] = EscalationRule
         return {
             (kind, pk): named[project]
             for kind, model in models.items()
@@ -155,6 +197,8 @@ class World:
             return MISSING_DATE if place == MISSING else self.objects[kind][place].date.isoformat()
         if place == MISSING:
             return MISSING_KEY
+        if kind == "notification":
+            return self.notifications[(self.user(actor) or self.people["guest"]).pk, place].pk
         if kind == "token":
             user = OWNER_OF_TOKEN.get(actor.name, actor.name)
             own = self.own_tokens.get(user, self.own_tokens["guest"])
@@ -226,8 +270,11 @@ def stored() -> dict[Any, list[Any]]:
 def _reading_everything() -> dict[str, tuple[str, Any]]:
     """A statement for each table; read as plain rows, since this is asked thousands of times."""
     projects = {Project: F("pk"), Task: F("project"), Comment: F("task__project"), Membership: F("project")}
-    projects |= {Event: F("project_id"), Report: F("project")}
-    projects |= dict.fromkeys((Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField()))
+    projects |= {Event: F("project_id"), Report: F("project"), EscalationRule: F("project")}
+    projects |= {Notification: F("project_id"), ProjectChannels: F("project_id"), Firing: F("rule__project")}
+    projects |= dict.fromkeys(
+        (Watch, Mail, ApiToken, ApiToken.projects.through, IdempotencyKey), Value(None, IntegerField())
+    )
     return {
         model.__name__: model.objects.order_by("pk")
         .values_list(*[column.attname for column in model._meta.concrete_fields], project)

@@ -47,6 +47,24 @@ def token(**values: Any) -> dict[str, Any]:
     }
 
 
+def rule(**values: Any) -> dict[str, Any]:
+    """An escalation rule as the API shows it."""
+    return {
+        "id": 1,
+        "project": 7,
+        "name": "A day late",
+        "condition": "overdue",
+        "hours": 24,
+        "status": None,
+        "days": None,
+        "action": "notify",
+        "role": "manager",
+        "is_active": True,
+        "created_at": AT,
+        **values,
+    }
+
+
 def report(**values: Any) -> dict[str, Any]:
     """A daily report as the API shows it; what it says left out."""
     return {

@@ -40,8 +40,9 @@ def test_the_samples_work_one_after_the_other(site: Site, capsys: pytest.Capture
     assert printed[1:4] == ["['Summer fair']", "is now: Book two tents", "1"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d 2 open", printed[4])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \[(0, ){13}0\]", printed[5])
-    assert printed[6:-2]
-    assert int(printed[-2]) == len(printed[6:-2])
+    assert printed[6] == "['A day late']"
+    assert printed[7:-2]
+    assert int(printed[-2]) == len(printed[7:-2])
     assert printed[-1] == "['due_date', 'title']"
     assert pm.tasks.get(task).description == "\nCalled them."
 

@@ -21,11 +21,20 @@ from django.utils import timezone
 from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.events import feed, relay, subscribers
 from django_pm.mail import send_queue
-from django_pm.models import Event, Mail, MailKind, MailState, Membership, NotificationPreferences, Project
+from django_pm.models import (
+    EscalationRule,
+    Event,
+    Mail,
+    MailKind,
+    MailState,
+    Membership,
+    NotificationPreferences,
+    Project,
+)
 from django_pm.services import doctor, findings
 from django_pm.services.reminders import queue_due
 from django_pm.services.reports import make_due, make_today
-from tests.factories import make_project, make_task, make_user
+from tests.factories import make_project, make_rule, make_task, make_user
 from tests.mail.conftest import send_to
 
 pytestmark = pytest.mark.django_db
@@ -125,8 +134,9 @@ class TestTheDatabase:
         assert "mail server" in printed
 
     def test_a_migration_is_missing(self):
-        MigrationRecorder.Migration.objects.filter(app="django_pm", name="0007_report").delete()
-        assert line("migrations").startswith("broken: not applied: 0007_report → Run “manage.py migrate”")
+        latest = MigrationRecorder.Migration.objects.filter(app="django_pm").latest("name")
+        latest.delete()
+        assert line("migrations").startswith(f"broken: not applied: {latest.name} → Run “manage.py migrate”")
         printed, broken = asked()
         assert broken == "Broken: migrations. (1)"
         assert "mail queue" not in printed
@@ -395,6 +405,27 @@ class TestTheCache:
     def test_there_is_to_be_none(self, settings):
         settings.DJANGO_PM = {**settings.DJANGO_PM, "RESPONSE_CACHE": ""}
         assert line("cache") == "ok: no lists are kept, since RESPONSE_CACHE is empty"
+
+
+class TestEscalation:
+    def test_there_are_no_rules(self):
+        assert line("escalation") == "ok: no rule is active"
+
+    def test_they_act(self):
+        make_rule(make_project())
+        assert line("escalation") == "ok: 1 active rule, none has failed"
+
+    def test_some_have_failed(self):
+        project = make_project()
+        rules = [make_rule(project, is_active=active) for active in (True, True, False)]
+        EscalationRule.objects.filter(pk__in=[rules[0].pk, rules[2].pk]).update(
+            failed_at=timezone.now(), failure="ZeroDivisionError: division by zero"
+        )
+        told = line("escalation")
+        assert told == (
+            f"warn: 1 rule failed last: rule {rules[0].pk}: ZeroDivisionError: division by zero"
+            " → The log names the tasks. It is tried again every minute."
+        )
 
 
 class TestThePage:

@@ -63,6 +63,8 @@ def apply(state: State, events: Iterable[Event], project_id: Any) -> State:
         if event.type == event_types.PROJECT_RESYNC:
             state = present(project_id)
             continue
+        if event.type == event_types.TASK_ESCALATED:  # tells why, and changes nothing by itself
+            continue
         key = (event.object_type, event.object_id)
         if event.type in {names[2] for names in event_types.NAMES.values()}:
             gone = {key}

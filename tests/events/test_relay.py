@@ -16,8 +16,9 @@ from django_pm.context import in_request, request_id
 from django_pm.events import subscribe
 from django_pm.events.relay import Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
-from django_pm.events.subscribers import unsubscribe
+from django_pm.events.subscribers import registered, unsubscribe
 from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Task
+from django_pm.services import notifying
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,15 @@ class Ear:
         if event.type in self.failing:
             raise RuntimeError("no ear for it")
         self.heard.append((event.project_id, event.seq))
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """Nobody subscribes but who is made here."""
+    ours = next(each for each in registered() if each.name == notifying.NAME)
+    unsubscribe(ours.name)
+    yield
+    subscribe(ours.name, ours.handler, types=ours.types, begin=ours.begin)
 
 
 @pytest.fixture

@@ -273,10 +273,14 @@ def halting_numberer(halt: Callable[[], Any]) -> Iterator[None]:
 
 def spawn_numberer(project_id: Any) -> subprocess.Popen[str]:
     """A process that numbers the project in this test's database and says so on its output while it holds the lock."""
+    return spawn(f"from {__name__} import number_and_hold; number_and_hold({project_id})")
+
+
+def spawn(work: str) -> subprocess.Popen[str]:
+    """A process with Django set up for this test's database that does `work`, lines of Python."""
     root = Path(__file__).resolve().parents[2]
-    work = f"import django; django.setup(); from {__name__} import number_and_hold; number_and_hold({project_id})"
     return subprocess.Popen(
-        [sys.executable, "-c", work],
+        [sys.executable, "-c", f"import django; django.setup()\n{work}"],
         cwd=root,
         env={
             **os.environ,

@@ -20,9 +20,9 @@ from django.urls import reverse
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 from django_pm.models import Comment, Membership, Project, Role, Task
-from django_pm.services import reminders
+from django_pm.services import escalating, reminders
 from django_pm.services.reminders import queue_due
-from tests.factories import make_superuser, make_user
+from tests.factories import make_rule, make_superuser, make_user
 
 NOT_INDEXED = {"search"}  # any word anywhere in a text: each row that the other filters leave is looked at
 
@@ -292,6 +292,23 @@ def test_planner_finds_further_tasks_to_remind_of_by_descent(site, db, monkeypat
     (scan,) = [node for node in nodes(plan) if node.get("Index Name") == "django_pm_task_open_due"]
     assert f">= '{earlier[1]:%Y-%m-%d %H:%M:%S}" in scan["Index Cond"]
     assert_reads_no_table_whole(plan)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "condition", [{"condition": "overdue", "hours": 24}, {"condition": "stuck", "status": "pending", "days": 3}]
+)
+def test_planner_reads_the_tasks_of_one_project_for_its_rules(site, db, condition):
+    rule = make_rule(site["project"], **condition)
+    with CaptureQueriesContext(connection) as captured:
+        assert list(escalating._find(rule, MIDYEAR))
+    found = [query["sql"] for query in captured if 'FROM "django_pm_task"' in query["sql"]]
+    assert found
+    for statement in found:
+        plan = plan_of(statement)
+        assert_reads_no_table_whole(plan, "task", "event")
+        (scan, *_events) = [node for node in nodes(plan) if node.get("Relation Name") == "django_pm_task"]
+        assert "project_id = " in json.dumps(scan), scans(plan)
 
 
 @pytest.mark.postgres

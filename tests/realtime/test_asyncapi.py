@@ -3,17 +3,22 @@
 What a socket of the suite sends or hears is held against it in `frames.py`; here each kind is brought about once.
 """
 
+import datetime as dt
 import json
 import re
 
 import pytest
+from django.utils import timezone
 from jsonschema import Draft7Validator
 
+from django_pm.events import record_external_change
+from django_pm.events.relay import relay_events
 from django_pm.models import Comment, Membership, Project, Task
 from django_pm.realtime import asyncapi, protocol
+from django_pm.services.escalating import escalate
 from django_pm.services.reports import make_today
 from tests.api.test_openapi import COMMITTED as OPENAPI
-from tests.factories import make_comment, make_member, make_project, make_task, make_user
+from tests.factories import make_comment, make_member, make_project, make_rule, make_task, make_user
 from tests.realtime import frames
 from tests.realtime.frames import DOCUMENT, check
 
@@ -128,6 +133,11 @@ def test_each_kind_of_frame_comes_about(site, owner, project, monkeypatch):
         Comment.objects.get(pk=comment.pk).delete()
         Task.objects.get(pk=task.pk).delete()
         live.frames(6)
+        make_rule(project)
+        make_task(project, due_date=timezone.now() - dt.timedelta(days=2))
+        escalate()
+        live.frame("task.created")
+        live.frame("task.escalated")
         report, _new = make_today(actor=owner, project=project)
         key = report.pk
         report.delete()
@@ -137,6 +147,13 @@ def test_each_kind_of_frame_comes_about(site, owner, project, monkeypatch):
         live.frame("project.updated")
         Task.objects.bulk_create([Task(project=project, title=str(number)) for number in range(1001)])
         live.events_until(lambda event: event["type"] == "project.resync")
+
+        record_external_change(project.pk, type="task.escalated", object_type="task", object_id=1)
+        live.frame("task.escalated")
+        make_task(project, assignee=owner)
+        relay_events()
+        live.frame("task.created")
+        live.frame("notification.created")
 
         make_member(hidden, owner)
         live.frame("access_gained")

@@ -19,7 +19,15 @@ from django_pm.management.commands import pm_run
 from django_pm.services import jobs
 from django_pm.services.jobs import Job
 
-NAMES = {"relay_events", "send_due_reminders", "send_mail_queue", "send_daily_reports", "prune"}
+NAMES = {
+    "relay_events",
+    "send_due_reminders",
+    "queue_digests",
+    "send_mail_queue",
+    "send_daily_reports",
+    "escalate",
+    "prune",
+}
 
 
 def app_with(**settings):
@@ -97,7 +105,7 @@ class TestConfigure:
             "print(len(app.conf.beat_schedule), apps.ready)"
         )
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert found.stdout == "5 False\n"
+        assert found.stdout == f"{len(NAMES)} False\n"
 
     def test_the_hosts_own_stay(self):
         mine = {"task": "mine", "schedule": 5.0}

@@ -56,6 +56,16 @@ class StringField(serializers.CharField):
         return text
 
 
+class WholeNumberField(serializers.IntegerField):
+    """A JSON number without a fraction. DRF's own field would make a number of a text."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        number: int = super().to_internal_value(data)
+        return number
+
+
 class TextField(StringField):
     """Text of any reasonable length, kept as typed (indentation is meaning in Markdown)."""
 

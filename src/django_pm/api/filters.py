@@ -108,7 +108,7 @@ class SearchFilter(django_filters.CharFilter):
         return qs
 
 
-def _in_document(schema: dict[str, Any], a_filter: django_filters.Filter) -> django_filters.Filter:
+def in_document(schema: dict[str, Any], a_filter: django_filters.Filter) -> django_filters.Filter:
     """``a_filter``, told in the OpenAPI document as ``schema`` and in its own words."""
     described: django_filters.Filter = extend_schema_field({**schema, "description": a_filter.extra["help_text"]})(
         a_filter
@@ -116,7 +116,8 @@ def _in_document(schema: dict[str, Any], a_filter: django_filters.Filter) -> dja
     return described
 
 
-def _visible_projects(request: Any) -> QuerySet[Project]:
+def visible_projects(request: Any) -> QuerySet[Project]:
+    """What may be filtered by; nothing where there is no request, as for the OpenAPI document."""
     return Project.objects.none() if request is None else visible(request.user, Project.objects.all())
 
 
@@ -147,26 +148,26 @@ class ProjectFilterSet(django_filters.FilterSet):
 class TaskFilterSet(django_filters.FilterSet):
     only_if_asked = True
 
-    project = KeyChoiceFilter(queryset=_visible_projects)
+    project = KeyChoiceFilter(queryset=visible_projects)
     # Not `distinct`, which is this filter's default: a column of the row itself repeats no row, and no index sorts it.
-    status = _in_document(
+    status = in_document(
         {"$ref": "#/components/schemas/Status"},
         django_filters.MultipleChoiceFilter(choices=Status.choices, distinct=False, help_text=_("Repeat for several.")),
     )
-    priority = _in_document(
+    priority = in_document(
         {"$ref": "#/components/schemas/Priority"},
         django_filters.MultipleChoiceFilter(
             choices=Priority.choices, distinct=False, help_text=_("Repeat for several.")
         ),
     )
     assignee = UserKeyFilter(help_text=_("The primary key of a user."))
-    due_before = _in_document(
+    due_before = in_document(
         INSTANT, InstantFilter(field_name="due_date", lookup_expr="lt", help_text=_("Due before this instant."))
     )
-    due_after = _in_document(
+    due_after = in_document(
         INSTANT, InstantFilter(field_name="due_date", lookup_expr="gte", help_text=_("Due at this instant or later."))
     )
-    overdue = _in_document(
+    overdue = in_document(
         {"type": "boolean"}, FlagFilter(method="filter_overdue", help_text=_("Past due and not completed."))
     )
     search = SearchFilter("title", "description", help_text=_("Every word must occur in title or description."))

@@ -24,17 +24,11 @@ from django_pm.conf import app_settings
 from django_pm.models import Comment, Membership, Project, Role, Task
 
 
-class StrictModelSerializer(serializers.ModelSerializer):
+class StrictSerializer(serializers.Serializer):
     """Names what it does not know instead of dropping it.
 
     Read-only fields are ignored, so what was read can be edited and sent back.
     """
-
-    serializer_field_mapping = {
-        **serializers.ModelSerializer.serializer_field_mapping,
-        models.CharField: StringField,
-        models.TextField: TextField,
-    }
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = (
@@ -47,6 +41,16 @@ class StrictModelSerializer(serializers.ModelSerializer):
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
+
+
+class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer):
+    """The same for the columns of a model."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: StringField,
+        models.TextField: TextField,
+    }
 
 
 class ProjectSerializer(StrictModelSerializer):

@@ -8,7 +8,6 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from django_pm.api import pages
-from django_pm.models import MailKind
 from django_pm.services import unsubscribing
 
 
@@ -19,10 +18,10 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """GET asks, POST does it: programs that look at every link in a mail must not unsubscribe anybody."""
     found = unsubscribing.read_token(token)
     if found is not None and request.method == "POST":
-        user, kind = found
-        unsubscribing.unsubscribe(user=user, kind=kind)
+        user, topic = found
+        unsubscribing.unsubscribe(user=user, topic=topic)
     context = {
-        "kind": found and MailKind(found[1]).label,
+        "kind": found and unsubscribing.TOPICS[found[1]],
         "is_known": found is not None,
         "is_done": found is not None and request.method == "POST",
     }

@@ -4,9 +4,9 @@ It needs httpx, and websockets to ``follow`` (the extra ``client``), and nothing
 this package. What is meant for
 callers is what this module names; ``docs/client.md`` tells how to use it.
 
-Inside, ``steps``, ``resources``, ``reports``, ``feed`` and ``following`` decide everything and send nothing: they are
-generators that ask for a request, a pause or a frame and are handed what came of it. ``clients`` holds the loops that
-do what is asked, ``sockets`` their WebSockets.
+Inside, ``steps``, ``resources``, ``reports``, ``rules``, ``feed`` and ``following`` decide everything and send
+nothing: they are generators that ask for a request, a pause or a frame and are handed what came of it. ``clients``
+holds the loops that do what is asked, ``sockets`` their WebSockets.
 """
 
 try:
@@ -48,6 +48,7 @@ from django_pm.client.objects import (
     ProjectReset,
     Report,
     Role,
+    Rule,
     Scope,
     Status,
     Task,
@@ -85,6 +86,7 @@ __all__ = [
     "Reset",
     "Retry",
     "Role",
+    "Rule",
     "Scope",
     "ServerError",
     "SocketRefused",

@@ -30,6 +30,7 @@ from django_pm.client.resources import (
     Tokens,
 )
 from django_pm.client.retries import Retry
+from django_pm.client.rules import AsyncRules, Rules
 from django_pm.client.steps import Give, Pause, Send, Steps, Stream
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Client(_Base):
         self.members = Members(self)
         self.tokens = Tokens(self)
         self.reports = Reports(self)
+        self.rules = Rules(self)
         self.events = Events(self)
         self._wires: WeakSet[Wire] = WeakSet()
 
@@ -311,6 +313,7 @@ class AsyncClient(_Base):
         self.members = AsyncMembers(self)
         self.tokens = AsyncTokens(self)
         self.reports = AsyncReports(self)
+        self.rules = AsyncRules(self)
         self.events = AsyncEvents(self)
         self._wires: WeakSet[AsyncWire] = WeakSet()
 

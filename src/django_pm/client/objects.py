@@ -148,6 +148,29 @@ class Token(Editable):
     secret: str | None = field(default=None, repr=False, compare=False)
 
 
+Condition = Literal["overdue", "stuck"]
+Action = Literal["notify", "reassign", "raise_priority"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Editable):
+    """What is done with tasks that have been overdue for ``hours``, or in ``status`` for ``days``.
+
+    What its condition or action has no use for is None.
+    """
+
+    project: Key
+    name: str
+    condition: Condition
+    hours: int | None
+    status: Status | None
+    days: int | None
+    action: Action
+    role: Role | None
+    is_active: bool
+    created_at: dt.datetime = field(metadata=INSTANT)
+
+
 # Reports. What they say is JSON: instants and dates are text.
 
 

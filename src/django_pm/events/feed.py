@@ -255,17 +255,17 @@ def as_json(event: Event) -> dict[str, Any]:
         "id": str(event.uuid),
         "project": event.project_id,
         "seq": event.seq,
-        "object": {"type": event.object_type, "id": _key(MODELS.get(event.object_type), event.object_id)},
+        "object": {"type": event.object_type, "id": public_key(MODELS.get(event.object_type), event.object_id)},
         "actor": None
         if event.actor_id is None
-        else {"id": _key(get_user_model(), event.actor_id), "name": event.actor_name},
+        else {"id": public_key(get_user_model(), event.actor_id), "name": event.actor_name},
         "at": event_types.encode(event.created_at),
         "changes": event.changes,
         "origin": event.origin,
     }
 
 
-def _key(model: type[models.Model] | None, text: str) -> Any:
+def public_key(model: type[models.Model] | None, text: str) -> Any:
     """A key as the REST API shows it, from the text it is kept as."""
     if model is not None and isinstance(model._meta.pk, models.IntegerField):
         return int(text)

@@ -84,6 +84,8 @@ def _begin(subscription: Subscription) -> None:
             heads = ProjectStream.objects.using(using).values_list("project_id", "seq")
             cursors = (Cursor(subscriber=subscriber, project_id=project_id, seq=seq) for project_id, seq in heads)
             Cursor.objects.using(using).bulk_create(list(cursors), batch_size=1_000)
+            if subscription.begin is not None:
+                subscription.begin()
         else:
             subscriber.save(update_fields=["seen_at"])
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_pm.conf import app_settings
 from django_pm.events.feed import database, locked_stream, number
 from django_pm.events.subscribers import registered
-from django_pm.models import Cursor, Event, ProjectStream
+from django_pm.models import Cursor, Event, ProjectStream, Subscriber
 from django_pm.models.event import new_epoch
 
 CHUNK = 10_000
@@ -43,8 +43,12 @@ def prune_all(*, days: int | None = None, count: int | None = None, hard_cap_day
 
 
 def read_by_all(project_id: Any) -> int | None:
-    """The number up to which every live subscriber has read; None where none is behind because there is none."""
-    names = [subscription.name for subscription in registered()]
+    """The number up to which every live subscriber has read; None where none is behind because there is none.
+
+    One that no relay has seen yet does not count: it begins at the heads of that moment.
+    """
+    known = {subscription.name for subscription in registered()}
+    names = list(Subscriber.objects.using(database()).filter(name__in=known).values_list("name", flat=True))
     if not names:
         return None
     cursors = Cursor.objects.using(database()).filter(subscriber__in=names, project_id=project_id)

@@ -19,6 +19,7 @@ class Subscription(NamedTuple):
     name: str
     handler: Handler
     types: frozenset[str] | None
+    begin: Callable[[], None] | None = None
 
     def wants(self, event: Event) -> bool:
         """Whether the handler is to be called for ``event``."""
@@ -28,7 +29,9 @@ class Subscription(NamedTuple):
 _subscriptions: dict[str, Subscription] = {}
 
 
-def subscribe(name: str, handler: Handler, *, types: Collection[str] | None = None) -> None:
+def subscribe(
+    name: str, handler: Handler, *, types: Collection[str] | None = None, begin: Callable[[], None] | None = None
+) -> None:
     """Have ``handler(event)`` called for every event from now on, or only for those of ``types``.
 
     Call it in ``AppConfig.ready``. ``name`` is what its place in the streams is kept under, so it must stay the same
@@ -37,6 +40,9 @@ def subscribe(name: str, handler: Handler, *, types: Collection[str] | None = No
     should carry ``event.uuid``. If it raises, the event is tried again later, and parked (``ParkedEvent``) after
     ``SUBSCRIBER_ATTEMPTS``.
 
+    ``begin()`` is called once, when the subscriber is first seen, in the transaction that gives it its places: what it
+    has to know of what was there before.
+
     Raises ``ValueError`` if the name is taken by another function, or a type is unknown.
     """
     if unknown := set(types or ()) - set(EVENT_TYPES):
@@ -44,7 +50,7 @@ def subscribe(name: str, handler: Handler, *, types: Collection[str] | None = No
     taken = _subscriptions.get(name)
     if taken is not None and taken.handler is not handler:
         raise ValueError(f"A subscriber named {name!r} is registered already.")
-    _subscriptions[name] = Subscription(name, handler, None if types is None else frozenset(types))
+    _subscriptions[name] = Subscription(name, handler, None if types is None else frozenset(types), begin)
 
 
 def unsubscribe(name: str) -> None:

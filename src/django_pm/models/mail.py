@@ -22,6 +22,9 @@ class MailKind(models.TextChoices):
 
     REMINDER = "reminder", _("Reminder")
     REPORT = "report", _("Report")
+    NOTICE = "notice", _("Notice")
+    DIGEST = "digest", _("Digest")
+    OVERDUE = "overdue", _("Overdue tasks")
 
 
 class MailState(models.TextChoices):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 from django_pm.models.project import validate_time_zone
@@ -45,6 +47,26 @@ class NotificationPreferences(models.Model):
     reminders = models.BooleanField(_("reminders"), default=True, help_text=_("Of tasks that are due soon."))
     reports = models.BooleanField(
         _("reports"), default=False, help_text=_("The daily summary of each project that one owns or manages.")
+    )
+    channels = models.JSONField(
+        _("channels"),
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        help_text=_("By reason, where they want to be told; what is not there, the site decides."),
+    )
+    digest_hour = models.PositiveSmallIntegerField(
+        _("hour of the digest"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(23)],
+        help_text=_("From 0 to 23, in one's own time zone; empty for the site's."),
+    )
+    overdue_digest = models.BooleanField(
+        _("overdue digest"),
+        default=False,
+        db_default=False,
+        help_text=_("Of one's tasks that are overdue, daily while there are any."),
     )
 
     class Meta:

@@ -111,7 +111,8 @@ class AbstractProject(ProjectObject):
     @classmethod
     def _sweep(cls, pks: list[Any], *, using: str) -> Counter[str]:
         deleted: Counter[str] = Counter()
-        for relation in ("tasks", "memberships", "reports"):
+        # The rules first: one that is acting holds itself, and then wants a task and the project.
+        for relation in ("escalation_rules", "tasks", "memberships", "reports"):
             link: Any = cls._meta.get_field(relation)
             rows = link.related_model._base_manager.using(using)
             # Locked, because one that is being moved out at this moment is no child any more once we get its row.

@@ -42,7 +42,12 @@ EPOCHS: Json = {"type": "object", "additionalProperties": {"type": "string"}, "d
 def document(openapi: Json) -> Json:
     """The AsyncAPI document that goes with this OpenAPI document."""
     told = openapi["components"]
-    messages = {**_from_server(), **{_name(kind): _event(kind) for kind in EVENTS_TOLD}, **_from_client()}
+    messages = {
+        **_from_server(),
+        "notification_created": _notice(),
+        **{_name(kind): _event(kind) for kind in EVENTS_TOLD},
+        **_from_client(),
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -66,7 +71,10 @@ def document(openapi: Json) -> Json:
         "operations": _operations(messages),
         "components": {
             "messages": messages,
-            "schemas": {"Event": _event_of_feed(told["schemas"]), "ResetReason": told["schemas"]["ResetReason"]},
+            "schemas": {
+                "Event": _event_of_feed(told["schemas"]),
+                **{name: told["schemas"][name] for name in ("Notification", "NotificationReason", "ResetReason")},
+            },
             "securitySchemes": _security(told["securitySchemes"]),
         },
     }
@@ -113,6 +121,15 @@ def _from_server() -> Json:
         "pong": _message("pong", "The answer to `ping`.", {}),
         "error": _message("error", "Your frame could not be used; the socket stays open.", error),
     }
+
+
+def _notice() -> Json:
+    notification = {"notification": _ref("schemas", "Notification")}
+    return _message(
+        "notification.created",
+        "You were told of something: it is in your inbox. Not told again to whoever was away, and now and then twice.",
+        notification,
+    )
 
 
 def _from_client() -> Json:

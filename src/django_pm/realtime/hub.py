@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from django.db import Error as DatabaseTrouble
 
 from django_pm.measures import DELIVERY_SECONDS
-from django_pm.realtime import layer, protocol, reading
+from django_pm.realtime import layer, notices, protocol, reading
 from django_pm.realtime.authentication import Credential
 from django_pm.realtime.connection import Connection
 from django_pm.realtime.reading import News, Place, Question, Sight, Welcome
@@ -33,6 +33,7 @@ CHECK_SECONDS = 0.8
 """How soon, at the latest, somebody who is not signed in any more is closed."""
 
 SWEEP_SECONDS = 2.0
+NOTICE_SECONDS = 0.8
 BEAT_SECONDS = 1.0
 BACK_OFF_SECONDS = 2.0
 ENDING_SECONDS = 2.0
@@ -162,7 +163,7 @@ class Hub:
             self._begin()
 
     async def _run(self) -> None:
-        others: list[Coroutine[Any, Any, None]] = [self._sweeps(), self._beats()]
+        others: list[Coroutine[Any, Any, None]] = [self._sweeps(), self._beats(), self._notices()]
         if layer.reaches_others():
             others.append(layer.listen(self.wake))
         tasks = [asyncio.get_running_loop().create_task(other) for other in others]
@@ -330,6 +331,25 @@ class Hub:
         """What somebody sees has changed from some to all or back: too much to tell one by one."""
         for socket in watcher.sockets:
             socket.end(protocol.CLOSE_RESYNC, "resync")
+
+    # Notifications
+
+    async def _notices(self) -> None:
+        seen = notices.Seen()
+        while True:
+            await self._trying(lambda: self._tell_notices(seen))
+            await asyncio.sleep(NOTICE_SECONDS)
+
+    async def _tell_notices(self, seen: notices.Seen) -> None:
+        """Tell people of what was put into their inboxes."""
+        credentials = {socket.credential for socket in self._sockets()}
+        found, invalid = await self._threads.ask_for_notices(notices.look, seen, list(self._watchers), credentials)
+        self._end(invalid)
+        for notice in found:
+            watcher = self._watchers.get(notice.recipient_id)
+            for socket in watcher.sockets if watcher else ():
+                if all(map(socket.allows, notice.project_ids)):
+                    socket.put(notice.frame)
 
     # A sweep: what changed without an event
 

@@ -27,12 +27,13 @@ class NoAnswer(Exception):
 
 
 class Threads:
-    """Some threads for all sockets, and two that never queue up behind these: for the hub's turns and its sweeps."""
+    """Some threads for all sockets, and three that never queue up behind these: for what the hub does by itself."""
 
     def __init__(self) -> None:
         self.keep_connections = False
         self._turns = ThreadPoolExecutor(1, thread_name_prefix="django-pm-turns")
         self._sweeps = ThreadPoolExecutor(1, thread_name_prefix="django-pm-sweeps")
+        self._notices = ThreadPoolExecutor(1, thread_name_prefix="django-pm-notices")
         self._sockets = ThreadPoolExecutor(READERS, thread_name_prefix="django-pm-sockets")
 
     async def ask(self, question: Callable[..., T], *arguments: object) -> T:
@@ -51,16 +52,20 @@ class Threads:
         """The same for its sweeps, which take long where a policy is asked user by user."""
         return await self._in(self._sweeps, question, *arguments)
 
+    async def ask_for_notices(self, question: Callable[..., T], *arguments: object) -> T:
+        """The same for notifications, for which no event is to wait."""
+        return await self._in(self._notices, question, *arguments)
+
     async def close_connections(self) -> None:
         """Give back those of all threads; each waits for the others, so that none takes two of these jobs."""
         self.keep_connections = False
-        all_there = threading.Barrier(READERS + 2)
+        all_there = threading.Barrier(READERS + 3)
 
         def close() -> None:
             with suppress(threading.BrokenBarrierError):
                 all_there.wait(timeout=5)
 
-        pools = [self._turns, self._sweeps, *[self._sockets] * READERS]
+        pools = [self._turns, self._sweeps, self._notices, *[self._sockets] * READERS]
         await asyncio.gather(*(self._in(pool, close) for pool in pools))
 
     async def _in(self, pool: ThreadPoolExecutor, question: Callable[..., T], *arguments: object) -> T:

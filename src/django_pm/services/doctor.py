@@ -28,7 +28,7 @@ from django.utils.timesince import timesince
 from django_pm import users
 from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.conf import app_settings
-from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Task
+from django_pm.models import EscalationRule, Mail, MailState, NotificationPreferences, Project, Report, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import backlog, reminders, reports
 from django_pm.services.findings import NAMED, Check, Finding, amiss, broken, count, fine, some, told
@@ -202,6 +202,19 @@ def daily_reports() -> Finding:
     return fine(name, "made of every project")
 
 
+def escalation() -> Finding:
+    """Whether the rules of projects could do what they say, when they last tried."""
+    name = "escalation"
+    active = EscalationRule.objects.filter(is_active=True)
+    failed = active.filter(failed_at__isnull=False).order_by("-failed_at", "pk")
+    if not (number := failed.count()):
+        rules = active.count()
+        return fine(name, f"{count(rules, 'active rule')}, none has failed" if rules else "no rule is active")
+    examples = [f"rule {key}: {failure}" for key, failure in failed.values_list("pk", "failure")[:NAMED]]
+    what = f"{count(number, 'rule')} failed last: {'; '.join(examples)}"
+    return amiss(name, what, "The log names the tasks. It is tried again every minute.")
+
+
 def cache() -> Finding:
     """Whether what is put into the cache of lists is found there, and soon enough to be of use."""
     name = "cache"
@@ -264,6 +277,7 @@ CHECKS = [
     Check("recipients", recipients, needs=TABLES),
     Check("reminders", unheard, needs=TABLES),
     Check("reports", daily_reports, needs=TABLES),
+    Check("escalation", escalation, needs=TABLES),
     Check("time zones", time_zones, needs=TABLES),
     Check("cache", cache),
     Check("celery", of_extra("celery", "pm_run or cron does what is to be done again and again")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import logging
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -30,16 +31,22 @@ from django_pm.models import (
     Membership,
     NotificationPreferences,
     Priority,
+    Reason,
     Role,
     Status,
     Task,
 )
+from django_pm.services import notifying
 from django_pm.services.apart import apart
+from django_pm.services.notifying import About
 
 logger = logging.getLogger(__name__)
 
 AHEAD = dt.timedelta(hours=24)
 CHUNK = 1_000
+OCCASIONS = uuid.UUID("c4c9a9a5-4a8c-4c0c-9f0e-5c1a6f3d7b21")
+"""What names of occasions are made from."""
+
 LONGEST_DESCRIPTION = 2_000
 """In characters."""
 
@@ -175,7 +182,9 @@ def queue_due(now: dt.datetime | None = None) -> int:
 
 
 def _queue(dues: list[Due]) -> int:
-    recipients = recipients_of(dues)
+    concerned = concerned_by(dues)
+    recipients = _without_opted_out(concerned)
+    _tell(dues, concerned)
     wanted = {(str(due.task_id), due.occurrence, user_id) for due in dues for user_id in recipients[due.task_id]}
     mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
     there = mail.filter(object_id__in={str(due.task_id) for due in dues})
@@ -208,18 +217,40 @@ def _chunks(now: dt.datetime) -> Iterator[list[Due]]:
         behind = Q(due_date__gte=last.at) & (Q(due_date__gt=last.at) | Q(pk__gt=last.task_id))
 
 
-def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
-    """By task, the keys of the users to remind now: the assignee, else the owners and managers of the project.
+def _tell(dues: list[Due], concerned: dict[Any, set[Any]]) -> None:
+    """Put it into their inboxes. There is no event of it, so the occasion is named after task and instant."""
+    notifying.tell([(_about(due), dict.fromkeys(concerned[due.task_id], Reason.DUE_SOON)) for due in dues])
 
-    Each only if active, allowed to see the project, and not opted out. An assignee who is not allowed to see it counts
-    as none; one who has opted out has decided that nobody is reminded.
+
+def _about(due: Due) -> About:
+    name = uuid.uuid5(OCCASIONS, f"{due.task_id} {due.occurrence}")
+    return About(name, due.project_id, due.task_id, "task", str(due.task_id))
+
+
+def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
+    """By task, the keys of the users to remind by mail now: those whom it concerns and who have not opted out.
+
+    An assignee who has opted out has decided that nobody is reminded.
+    """
+    return _without_opted_out(concerned_by(dues))
+
+
+def _without_opted_out(concerned: dict[Any, set[Any]]) -> dict[Any, set[Any]]:
+    people: set[Any] = set().union(*concerned.values())
+    opted_out = set(
+        NotificationPreferences.objects.filter(user__in=people, reminders=False).values_list("user", flat=True)
+    )
+    return {task_id: users - opted_out for task_id, users in concerned.items()}
+
+
+def concerned_by(dues: Collection[Due]) -> dict[Any, set[Any]]:
+    """By task, the keys of whom it concerns that it is due: the assignee, else the owners and managers of the project.
+
+    Each only if active and allowed to see the project. An assignee who is not allowed to see it counts as none.
     """
     managers = _managers({due.project_id for due in dues})
     concerned = {due.assignee_id for due in dues if due.assignee_id is not None}.union(*managers.values())
     seen = access.visible_to_each(concerned)
-    opted_out = set(
-        NotificationPreferences.objects.filter(user__in=concerned, reminders=False).values_list("user", flat=True)
-    )
 
     def seeing(users: Iterable[Any], project_id: Any) -> set[Any]:
         return {user for user in users if (keys := seen[user]) is None or project_id in keys}
@@ -227,7 +258,7 @@ def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
     found: dict[Any, set[Any]] = {}
     for due in dues:
         assignee = seeing([due.assignee_id] if due.assignee_id is not None else [], due.project_id)
-        found[due.task_id] = (assignee or seeing(managers[due.project_id], due.project_id)) - opted_out
+        found[due.task_id] = assignee or seeing(managers[due.project_id], due.project_id)
     return found
 
 

@@ -76,7 +76,7 @@
       return this.#state;
     }
 
-    // Calls `listener` for each "event", "reset", "access_gained", "access_lost" or "state"; returns how to end that.
+    // Calls `listener` for each "event", "notification", "reset", "access_gained", "access_lost" or "state"; returns how to end that.
     on(name, listener) {
       if (!this.#listeners.has(name)) this.#listeners.set(name, new Set());
       this.#listeners.get(name).add(listener);
@@ -235,6 +235,7 @@
       else if (frame?.type === "access_lost") this.#gone(frame);
       else if (frame?.type === "resumed") this.#live();
       else if (frame?.type === "heartbeat") this.#compare(frame.heads ?? {});
+      else if (frame?.type === "notification.created") this.#emit("notification", frame.notification);
       else if (frame?.type === "error") this.#told(frame);
     }
 

@@ -1,0 +1,52 @@
+"""Giving a task to whoever has least to do in its project.
+
+Who that is depends on the tasks of all others, so whoever gives one locks the project's row before counting: any
+number at once spread evenly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Count
+
+from django_pm import access
+from django_pm.models import Membership, Project, Role, Task
+
+WORKING = (Role.MEMBER, Role.MANAGER, Role.OWNER)
+"""Roles that may do what a task asks for."""
+
+
+def assign(*, actor: Any, task: Task) -> Any | None:
+    """Give ``task`` to the least loaded member of its project other than its assignee; the key of whom.
+
+    None, and the task as it was, if there is nobody else. Raises ``Task.DoesNotExist`` if the task is gone.
+    """
+    using = router.db_for_write(Task)
+    with transaction.atomic(using=using):
+        # The task before the project, as in a deletion of the project.
+        row: Task = Task.objects.using(using).select_for_update(no_key=True).get(pk=task.pk)
+        user_id = least_loaded(project_id=row.project_id, besides=row.assignee_id)
+        if user_id is not None:
+            row.assignee_id = user_id
+            row.save(using=using, update_fields=["assignee"])
+    return user_id
+
+
+def least_loaded(*, project_id: Any, besides: Any = None) -> Any | None:
+    """The key of whoever has the fewest open tasks in the project, of those members who may work and see it now.
+
+    Of several, who joined first. ``besides`` does not count; None if there is nobody else.
+
+    Call it in the transaction that gives the task: until its end, whoever asks too is kept waiting.
+    """
+    using = router.db_for_write(Task)
+    # Counted by a statement of its own, which sees what was given while this one waited.
+    Project.objects.using(using).select_for_update(no_key=True).filter(pk=project_id).first()
+    members = Membership.objects.using(using).filter(project=project_id, role__in=WORKING).order_by("pk")
+    working = [user_id for user_id in members.values_list("user", flat=True) if user_id != besides]
+    seeing = access.who_sees(project_id, working)
+    open_tasks = Task.objects.using(using).open().filter(project=project_id, assignee__in=seeing)
+    loads = dict(open_tasks.order_by().values_list("assignee").annotate(number=Count("pk")))
+    return min((user_id for user_id in working if user_id in seeing), key=lambda key: loads.get(key, 0), default=None)

@@ -1,0 +1,110 @@
+"""Where people want to be told: the site's default, what somebody chose for all projects, and for one of them.
+
+Reminders and reports are mailed from rows of their own in the queue, and whether to is a column of its own, so here
+these two reasons only have their place in the inbox and in the digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from django_pm.conf import AppSettings, app_settings
+from django_pm.models import Channel, NotificationPreferences, ProjectChannels, Reason
+
+Channels = tuple[str, ...]
+
+MAIL_COLUMNS = {Reason.DUE_SOON: "reminders", Reason.REPORT_READY: "reports"}
+"""The reasons whose mail has a column of ``NotificationPreferences``, and its name."""
+
+CHUNK = 5_000
+"""How many keys go into one statement."""
+
+
+def problems_of(reason: str, channels: Any) -> list[str]:
+    """What is wrong with ``channels`` as a list of channels for ``reason``; empty if nothing is."""
+    if reason not in Reason.values:
+        return [
+            _("“%(reason)s” is no reason. Reasons: %(known)s.") % {"reason": reason, "known": ", ".join(Reason.values)}
+        ]
+    if not isinstance(channels, list) or not all(isinstance(channel, str) for channel in channels):
+        return [_("Expected a list of channels.")]
+    if unknown := [channel for channel in channels if channel not in Channel.values]:
+        known = ", ".join(Channel.values)
+        return [_("“%(channel)s” is no channel. Channels: %(known)s.") % {"channel": unknown[0], "known": known}]
+    if {Channel.MAIL, Channel.DIGEST} <= set(channels):
+        return [_("Either “mail” or “digest”, not both.")]
+    return []
+
+
+def ordered(channels: Iterable[str]) -> Channels:
+    """Each channel once, in the order in which they are declared."""
+    chosen = set(channels)
+    return tuple(channel for channel in Channel.values if channel in chosen)
+
+
+def of_site(reason: str) -> Channels:
+    """What the site has for ``reason``."""
+    default: dict[str, list[str]] = AppSettings.NOTIFICATION_CHANNELS.default
+    return ordered(app_settings.NOTIFICATION_CHANNELS.get(reason, default[reason]))
+
+
+def chosen(reason: str, mine: Mapping[str, Any], of_project: Mapping[str, Any]) -> Channels:
+    """Where somebody is told for ``reason``, who chose these for all projects and those for one of them."""
+    for choice in (of_project, mine):
+        if reason in choice:
+            return ordered(choice[reason])
+    return of_site(reason)
+
+
+class Choices:
+    """What these people chose, for all projects and for each of these, read at once."""
+
+    def __init__(self, user_ids: Iterable[Any], project_ids: Iterable[Any]) -> None:
+        self._mine: dict[Any, dict[str, Any]] = {}
+        self._of_projects: dict[tuple[Any, Any], dict[str, Any]] = {}
+        projects = set(project_ids)
+        for keys in chunks(set(user_ids)):
+            mine = NotificationPreferences.objects.filter(user__in=keys).exclude(channels={})
+            self._mine |= dict(mine.values_list("user", "channels"))
+            here = ProjectChannels.objects.filter(project_id__in=projects, user__in=keys)
+            rows = here.values_list("user", "project_id", "channels")
+            self._of_projects |= {(user_id, project_id): channels for user_id, project_id, channels in rows}
+
+    def of(self, user_id: Any, project_id: Any, reason: str) -> Channels:
+        """Where one of them is told of one of the projects for ``reason``."""
+        return chosen(reason, self._mine.get(user_id, {}), self._of_projects.get((user_id, project_id), {}))
+
+
+def matrix(preferences: NotificationPreferences) -> dict[str, list[str]]:
+    """By reason, where the owner of these preferences is told; also of those whose mail has a column of its own."""
+    found: dict[str, list[str]] = {}
+    for reason in Reason.values:
+        channels = set(chosen(reason, preferences.channels, {}))
+        if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
+            channels.discard(Channel.MAIL)
+            if getattr(preferences, column):
+                channels = channels - {Channel.DIGEST} | {Channel.MAIL}
+        found[reason] = list(ordered(channels))
+    return found
+
+
+def choose(preferences: NotificationPreferences, wanted: Mapping[str, list[str] | None]) -> None:
+    """Note in ``preferences`` (unsaved) what somebody chose; None gives a reason back to the site."""
+    for reason, channels in wanted.items():
+        if channels is None:
+            preferences.channels.pop(reason, None)
+        else:
+            preferences.channels[reason] = list(ordered(channels))
+        if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
+            field: Any = NotificationPreferences._meta.get_field(column)
+            default = field.get_default()
+            setattr(preferences, column, default if channels is None else Channel.MAIL in channels)
+
+
+def chunks(keys: Collection[Any]) -> Iterator[list[Any]]:
+    """``keys`` in pieces that fit into one statement."""
+    every = list(keys)
+    return (every[start : start + CHUNK] for start in range(0, len(every), CHUNK))

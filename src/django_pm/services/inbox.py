@@ -1,0 +1,86 @@
+"""Reading the inbox. What somebody was told of is shown as long as they see it, and it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
+from django.utils import timezone
+
+from django_pm import access, event_types
+from django_pm.events import feed
+from django_pm.models import Notification, Project, Task
+from django_pm.services.channels import chunks
+
+
+def of(user: Any) -> QuerySet[Notification]:
+    """What ``user`` was told of and may see now, held to what their credentials grant."""
+    sight = access.sight_of(user)
+    mine = Notification.objects.filter(recipient=user.pk, in_app=True)
+    return _there(mine, sight.seen(), sight.narrow(Task.objects.all()))
+
+
+def _there(rows: QuerySet[Notification], projects: QuerySet[Project], tasks: QuerySet[Task]) -> QuerySet[Notification]:
+    """Those of ``rows`` whose project and task are among these. A task may be in another project by now."""
+    task = Q(task_id__isnull=True) | Exists(tasks.order_by().filter(pk=OuterRef("task_id")))
+    return rows.filter(task, Exists(projects.order_by().filter(pk=OuterRef("project_id"))))
+
+
+def with_titles(rows: QuerySet[Notification]) -> QuerySet[Notification]:
+    """Each with ``title``: of its task as it is now, or else the name of its project."""
+    title = Task.objects.order_by().filter(pk=OuterRef("task_id")).values("title")
+    name = Project.objects.order_by().filter(pk=OuterRef("project_id")).values("name")
+    by_task = When(task_id__isnull=False, then=Subquery(title))
+    return rows.annotate(title=Case(by_task, default=Subquery(name)))
+
+
+def as_json(notification: Notification) -> dict[str, Any]:
+    """The public form of a notification that has a ``title``, the same over HTTP and WebSocket."""
+    return {
+        "id": notification.pk,
+        "reason": str(notification.reason),
+        "project": notification.project_id,
+        "task": notification.task_id,
+        "object": {
+            "type": notification.object_type,
+            "id": feed.public_key(feed.MODELS.get(notification.object_type), notification.object_id),
+        },
+        "title": notification.title,  # type: ignore[attr-defined]
+        "event": str(notification.event_uuid),
+        "actor": None if notification.actor_id is None else feed.public_key(get_user_model(), notification.actor_id),
+        "created_at": event_types.encode(notification.created_at),
+        "read_at": event_types.encode(notification.read_at),
+    }
+
+
+def unread_count(user: Any) -> int:
+    """How many of them ``user`` has not read."""
+    return of(user).unread().count()  # type: ignore[attr-defined]
+
+
+def mark_read(rows: QuerySet[Notification]) -> int:
+    """Note that these have been read, as far as they have not been; how many."""
+    keys = list(rows.filter(read_at__isnull=True).order_by().values_list("pk", flat=True))
+    unread = Notification.objects.using(router.db_for_write(Notification)).unread()
+    return sum(unread.filter(pk__in=some).update(read_at=timezone.now()) for some in chunks(keys))
+
+
+def still_seen(notifications: Collection[Notification]) -> set[Any]:
+    """The keys of those that their recipients may see now, and whose task is there, asked for all at once."""
+    tasks = Task.objects.filter(pk__in={each.task_id for each in notifications if each.task_id is not None})
+    home = dict(tasks.values_list("pk", "project"))
+    seen = access.visible_to_each({each.recipient_id for each in notifications})
+
+    def sees(notification: Notification) -> bool:
+        keys = seen[notification.recipient_id]
+        needed = {notification.project_id}
+        if notification.task_id is not None:
+            if notification.task_id not in home:
+                return False
+            needed.add(home[notification.task_id])
+        return keys is None or needed <= keys
+
+    return {each.pk for each in notifications if sees(each)}

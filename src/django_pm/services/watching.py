@@ -1,0 +1,104 @@
+"""Who hears of what happens to a task: whoever watches it or its project, or has come to have to do with it.
+
+Being given a task, being mentioned in it and commenting on it involve somebody; watching and muting are said. What is
+said is never changed by what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.db import router
+from django.db.models import F
+
+from django_pm.models import Comment, Level, Task, Watch, Watched
+
+BATCH = 1_000
+
+
+def level_of(user: Any, kind: Watched, key: Any) -> str | None:
+    """How much ``user`` hears of a project or task; None where nothing was said and nothing has happened."""
+    rows = Watch.objects.filter(user=user.pk, object_type=kind, object_id=key)
+    level: str | None = rows.values_list("level", flat=True).first()
+    return level
+
+
+def say(*, user: Any, kind: Watched, key: Any, level: Level) -> None:
+    """Have ``user`` hear so much of a project or task from now on."""
+    Watch.objects.update_or_create(user=user, object_type=kind, object_id=key, defaults={"level": level})
+
+
+def forget(*, user: Any, kind: Watched, key: Any) -> None:
+    """Take back what was said, and being involved with it."""
+    Watch.objects.filter(user=user.pk, object_type=kind, object_id=key).delete()
+
+
+def involve(user_ids: Iterable[Any], task_id: Any) -> None:
+    """Note that these have to do with the task, as far as they have not said how much they want to hear of it."""
+    Watch.objects.using(router.db_for_write(Watch)).bulk_create(
+        [
+            Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED)
+            for user_id in sorted(user_ids, key=str)
+        ],
+        ignore_conflicts=True,
+        batch_size=BATCH,
+    )
+
+
+def hearing_of(task_id: Any, project_id: Any) -> set[Any]:
+    """The keys of those who are to hear of what happens to the task, whatever they may see.
+
+    What somebody said of the task comes before what they said of its project; involvement does not.
+    """
+    of_task = _levels(Watched.TASK, task_id)
+    of_project = _levels(Watched.PROJECT, project_id)
+    return {
+        user_id
+        for user_id in of_task.keys() | of_project.keys()
+        if _hears(of_task.get(user_id), of_project.get(user_id))
+    }
+
+
+def _hears(of_task: str | None, of_project: str | None) -> bool:
+    if of_task in (Level.WATCHING, Level.MUTED):
+        return of_task == Level.WATCHING
+    if of_project is not None:
+        return of_project == Level.WATCHING
+    return of_task == Level.INVOLVED
+
+
+def _levels(kind: Watched, key: Any) -> dict[Any, str]:
+    return dict(Watch.objects.filter(object_type=kind, object_id=key).values_list("user", "level"))
+
+
+def involved(task_id: Any, user_ids: Collection[Any]) -> set[Any]:
+    """Those of ``user_ids`` who have had to do with the task already, or have said something of it."""
+    rows = Watch.objects.filter(object_type=Watched.TASK, object_id=task_id, user__in=user_ids)
+    return set(rows.values_list("user", flat=True))
+
+
+def involve_everybody() -> None:
+    """Involve whoever made, has or has commented on a task that was there before anybody was told of anything.
+
+    Once, when the inbox begins. What it finds may be ahead of the log by what nobody has read yet, which then finds
+    these people involved already.
+    """
+    for rows, column in (
+        (Task.objects.all(), "created_by"),
+        (Task.objects.all(), "assignee"),
+        (Comment.objects.all(), "user"),
+    ):
+        task = F("task") if rows.model is Comment else F("pk")
+        pairs = rows.filter(**{f"{column}__isnull": False}).order_by().values_list(column, task)
+        watches: list[Watch] = []
+        for user_id, task_id in pairs.iterator(chunk_size=BATCH):
+            watches.append(Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED))
+            if len(watches) == BATCH:
+                _insert(watches)
+                watches = []
+        _insert(watches)
+
+
+def _insert(watches: list[Watch]) -> None:
+    Watch.objects.using(router.db_for_write(Watch)).bulk_create(watches, ignore_conflicts=True)

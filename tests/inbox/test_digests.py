@@ -1,0 +1,220 @@
+"""Digests: once for each day of their recipient, when the hour has come, of what was not read until then."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from django_pm.events.relay import relay_events
+from django_pm.mail import send_queue
+from django_pm.models import Mail, MailKind, MailState, Notification, NotificationPreferences, Role
+from django_pm.services import digests, inbox
+from tests import factories
+from tests.inbox.test_mail import reachable
+
+pytestmark = pytest.mark.django_db
+
+MORNING = dt.datetime(2030, 5, 6, 6, 0, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture
+def clock():
+    """The time of the test: `clock.move_to(instant)`."""
+    with time_machine.travel(MORNING, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def ben(clock, people, told):
+    """Somebody who wants all by digest at 7 o'clock."""
+    ben = reachable(people("ben"))
+    NotificationPreferences.objects.create(user=ben, digest_hour=7, channels={"assigned": ["in_app", "digest"]})
+    told()
+    Mail.objects.all().delete()
+    return ben
+
+
+def give(ben, project, title="Dig"):
+    task = factories.make_task(project, title=title, assignee=ben)
+    relay_events()
+    return task
+
+
+def sent(sink):
+    sink.messages.clear()
+    number = digests.queue_due()
+    send_queue()
+    texts = [message.get_body(["plain"]).get_content() for message in sink.messages]
+    assert len(texts) <= number
+    return texts
+
+
+def test_once_at_the_persons_hour(sink, clock, ben, project):
+    give(ben, project, "Early")
+    assert sent(sink) == []
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    assert "Early" in text
+    give(ben, project, "Late")
+    clock.move_to(MORNING + 5 * HOUR)
+    assert sent(sink) == [], "what came behind the hour waits for the next day"
+    clock.move_to(MORNING + HOUR + DAY)
+    [text] = sent(sink)
+    assert "Late" in text
+    assert "Early" not in text
+    clock.move_to(MORNING + HOUR + 2 * DAY)
+    assert sent(sink) == [], "nothing happened"
+
+
+def test_a_schedule_that_was_off_only_delays(sink, clock, ben, project):
+    give(ben, project)
+    clock.move_to(MORNING + 3 * DAY + 4 * HOUR)
+    assert len(sent(sink)) == 1
+
+
+def test_a_later_hour_does_not_bring_a_second_one(sink, clock, ben, project):
+    give(ben, project)
+    clock.move_to(MORNING + HOUR)
+    assert len(sent(sink)) == 1
+    give(ben, project)
+    NotificationPreferences.objects.update(digest_hour=12)
+    clock.move_to(MORNING + 8 * HOUR)
+    assert sent(sink) == []
+    clock.move_to(MORNING + 8 * HOUR + DAY)
+    assert len(sent(sink)) == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "left"),
+    [
+        (lambda ben, project: inbox.mark_read(inbox.of(ben)), 0),
+        (lambda ben, project: project.memberships.filter(user=ben).delete(), 0),
+        (lambda ben, project: project.tasks.all().delete(), 0),
+        (lambda ben, project: NotificationPreferences.objects.update(channels={"assigned": ["in_app"]}), 0),
+        (lambda ben, project: None, 1),
+    ],
+    ids=["read", "lost", "gone", "off", "nothing"],
+)
+def test_what_happened_meanwhile(sink, clock, ben, project, meanwhile, left):
+    give(ben, project)
+    clock.move_to(MORNING + HOUR)
+    assert digests.queue_due() == 1
+    meanwhile(ben, project)
+    send_queue()
+    assert len(sink.messages) == left
+    assert Mail.objects.get(kind=MailKind.DIGEST).state == (MailState.SENT if left else MailState.SKIPPED)
+
+
+def test_by_task_and_with_a_bound(sink, clock, ben, project, monkeypatch):
+    monkeypatch.setattr(digests, "MOST_ITEMS", 3)
+    for number in range(5):
+        give(ben, project, f"Dig {number}")
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    assert [number for number in range(5) if f"Dig {number}" in text] == [0, 1, 2]
+    assert "And 2 more." in text
+
+
+def test_two_schedules_at_once_send_one(sink, clock, ben, project):
+    give(ben, project)
+    clock.move_to(MORNING + HOUR)
+    assert digests.queue_due() + digests.queue_due() == 1
+    assert Notification.objects.get(recipient=ben, reason="assigned").mail.kind == MailKind.DIGEST
+
+
+def test_who_has_chosen_no_hour_has_the_sites(sink, clock, ben, project, settings):
+    settings.DJANGO_PM = {"DIGEST_HOUR": 9}
+    NotificationPreferences.objects.update(digest_hour=None, time_zone="Europe/Berlin")
+    give(ben, project)
+    clock.move_to(dt.datetime(2030, 5, 6, 6, 59, tzinfo=dt.UTC))
+    assert sent(sink) == []
+    clock.move_to(dt.datetime(2030, 5, 6, 7, 0, tzinfo=dt.UTC))
+    assert len(sent(sink)) == 1
+
+
+class TestOverdue:
+    @pytest.fixture(autouse=True)
+    def asking(self, ben):
+        NotificationPreferences.objects.filter(user=ben).update(overdue_digest=True, channels={"assigned": []})
+
+    def late(self, ben, project, title="Dig", **fields):
+        return factories.make_task(
+            project, title=title, assignee=ben, due_date=timezone.now() - fields.pop("by", DAY), **fields
+        )
+
+    def test_daily_while_there_are_any(self, sink, clock, ben, project):
+        task = self.late(ben, project, "Dig")
+        self.late(ben, project, "Done", status="completed")
+        self.late(None, project, "Nobody's")
+        clock.move_to(MORNING + HOUR)
+        [text] = sent(sink)
+        assert "Dig" in text
+        assert "Done" not in text
+        assert "Nobody" not in text
+        assert sent(sink) == []
+        clock.move_to(MORNING + HOUR + DAY)
+        assert len(sent(sink)) == 1
+        task.status = "completed"
+        task.save()
+        clock.move_to(MORNING + HOUR + 2 * DAY)
+        assert sent(sink) == []
+
+    def test_one_who_has_theirs_is_in_nobody_elses_way(self, sink, clock, ben, project, people):
+        self.late(ben, project)
+        clock.move_to(MORNING + HOUR)
+        assert len(sent(sink)) == 1
+        cleo = reachable(people("cleo"))
+        NotificationPreferences.objects.create(user=cleo, digest_hour=7, overdue_digest=True)
+        self.late(cleo, project)
+        clock.move_to(MORNING + 2 * HOUR)
+        assert len(sent(sink)) == 1
+        assert sink.to() == [cleo.email]
+
+    def test_what_is_completed_before_it_leaves(self, sink, clock, ben, project):
+        task = self.late(ben, project)
+        clock.move_to(MORNING + HOUR)
+        assert digests.queue_due() == 1
+        task.status = "completed"
+        task.save()
+        send_queue()
+        assert sink.messages == []
+        assert Mail.objects.get(kind=MailKind.OVERDUE).reason == "Nothing is overdue any more."
+
+    def test_what_is_not_seen_any_more(self, sink, clock, ben, project, people):
+        elsewhere = factories.make_project(people("ada"), {ben: Role.MEMBER})
+        self.late(ben, project, "Here")
+        self.late(ben, elsewhere, "There")
+        elsewhere.memberships.filter(user=ben).delete()
+        clock.move_to(MORNING + HOUR)
+        [text] = sent(sink)
+        assert "Here" in text
+        assert "There" not in text
+
+    def test_the_link_ends_it(self, sink, clock, ben, project, settings, anonymous):
+        settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com"}
+        self.late(ben, project)
+        clock.move_to(MORNING + HOUR)
+        sent(sink)
+        [message] = sink.messages
+        assert message["Subject"] == "1 overdue task"
+        anonymous.post(message["List-Unsubscribe"].strip("<>").removeprefix("https://pm.example.com"))
+        clock.move_to(MORNING + HOUR + DAY)
+        assert sent(sink) == []
+
+
+def test_the_link_of_a_digest_ends_all_of_it(sink, clock, ben, project, settings, anonymous):
+    settings.DJANGO_PM = {"SITE_URL": "https://pm.example.com"}
+    give(ben, project)
+    clock.move_to(MORNING + HOUR)
+    sent(sink)
+    [message] = sink.messages
+    anonymous.post(message["List-Unsubscribe"].strip("<>").removeprefix("https://pm.example.com"))
+    give(ben, project)
+    clock.move_to(MORNING + HOUR + DAY)
+    assert sent(sink) == []
+    assert NotificationPreferences.objects.get(user=ben).channels["assigned"] == ["in_app"]
