@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.metadata
 import io
+import json
 import re
 import socket
 import time
@@ -56,6 +57,12 @@ def _nothing_added(monkeypatch):
     monkeypatch.setattr(findings, "_further", {})
 
 
+@pytest.fixture(autouse=True)
+def _somebody_relays(db):
+    """The inbox is a subscriber of every site, and has been seen."""
+    relay.relay_events()
+
+
 def person(name, **fields):
     return make_user(name, **{get_user_model().get_email_field_name(): f"{name}@example.org", **fields})
 
@@ -99,6 +106,15 @@ class TestAllIsWell:
         names = [check.name for check in doctor.CHECKS]
         assert [each[8:24].strip() for each in printed.splitlines()] == names
         assert {each[:8].strip() for each in printed.splitlines()} == {"ok"}
+
+    def test_for_a_machine(self, sink):
+        task_of(person("ann"))
+        printed, broken = asked("--json")
+        assert broken == ""
+        told = json.loads(printed)
+        assert [each["name"] for each in told] == [check.name for check in doctor.CHECKS]
+        assert all(each.keys() == {"name", "level", "what", "remedy"} for each in told)
+        assert {each["level"] for each in told} == {"ok"}
 
     def test_it_changes_nothing(self, sink):
         task_of(person("ann"))

@@ -1,5 +1,6 @@
 """``manage.py pm_doctor``: what works and what does not, a line each, with what to do."""
 
+import json
 from importlib import import_module
 from typing import Any
 
@@ -19,15 +20,23 @@ class Command(BaseCommand):
             help="the module that makes your Celery app (yoursite.celery), if manage.py does not import it anyway",
         )
 
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="write a JSON array of {name, level, what, remedy} instead of lines, for a machine to read",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["app"]:
             self.import_app(options["app"])
-        broken = []
+        findings = []
         for finding in examine(CHECKS):
-            self.stdout.write(self.line(finding))
-            if finding.level is Level.BROKEN:
-                broken.append(finding.name)
-        if broken:
+            if not options["json"]:
+                self.stdout.write(self.line(finding))
+            findings.append(finding)
+        if options["json"]:
+            self.stdout.write(json.dumps([finding._asdict() for finding in findings], indent=2, ensure_ascii=False))
+        if broken := [finding.name for finding in findings if finding.level is Level.BROKEN]:
             raise CommandError(f"Broken: {', '.join(broken)}.")
 
     def import_app(self, path: str) -> None:
