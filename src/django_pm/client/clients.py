@@ -15,6 +15,12 @@ import httpx
 
 from django_pm.client.feed import AsyncEvents, Events
 from django_pm.client.following import PATH, Following, Item, Since, Talk
+from django_pm.client.notifications import (
+    AsyncNotifications,
+    AsyncPreferencesResource,
+    Notifications,
+    PreferencesResource,
+)
 from django_pm.client.objects import Key, Position, Project
 from django_pm.client.reports import AsyncReports, Reports
 from django_pm.client.resources import (
@@ -201,6 +207,8 @@ class Client(_Base):
         self.tokens = Tokens(self)
         self.reports = Reports(self)
         self.rules = Rules(self)
+        self.notifications = Notifications(self)
+        self.preferences = PreferencesResource(self)
         self.events = Events(self)
         self._wires: WeakSet[Wire] = WeakSet()
 
@@ -314,6 +322,8 @@ class AsyncClient(_Base):
         self.tokens = AsyncTokens(self)
         self.reports = AsyncReports(self)
         self.rules = AsyncRules(self)
+        self.notifications = AsyncNotifications(self)
+        self.preferences = AsyncPreferencesResource(self)
         self.events = AsyncEvents(self)
         self._wires: WeakSet[AsyncWire] = WeakSet()
 
