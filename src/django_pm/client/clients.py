@@ -234,12 +234,13 @@ class Client(_Base):
     ) -> Follower:
         """What happens in all projects that you see, or in those named, as it happens, over a WebSocket.
 
-        It gives each ``Event`` once and in order per project, and besides ``ProjectReset``, ``AccessGained`` and
-        ``AccessLost``; it does not end. It begins now, or behind ``since``, the ``positions`` of an earlier follower; a
-        project that is not among these is told as gained. A socket that ends is opened again and resumed, after pauses
-        that grow; after ``patience`` seconds in which nothing was heard, if given, the error is raised. The socket is
-        at ``/ws/notifications/`` of the host, unless ``ws_url`` says otherwise; ``SocketRefused`` is raised where there
-        is none.
+        It gives each ``Event`` once and in order per project, and besides ``ProjectReset``, ``AccessGained``,
+        ``AccessLost`` and what one is told of alone, as ``Notification``; it does not end. Notifications that came
+        while no socket was open are not made up for: ``notifications.list`` has them. It begins now, or behind
+        ``since``, the ``positions`` of an earlier follower; a project that is not among these is told as gained. A
+        socket that ends is opened again and resumed, after pauses that grow; after ``patience`` seconds in which
+        nothing was heard, if given, the error is raised. The socket is at ``/ws/notifications/`` of the host, unless
+        ``ws_url`` says otherwise; ``SocketRefused`` is raised where there is none.
         """
         from django_pm.client.sockets import Wire
 
