@@ -71,6 +71,25 @@ def test_what_others_do_appears_as_text(live, add_task, ask):
     assert live.title() == "Live"
 
 
+def test_what_one_is_told_of_alone(live, site, project, ask):
+    site.must_manage("pm_relay_events")
+    ask("POST", "/notifications/read-all/", {"up_to": 2**63 - 1}, user="ben")
+    members = ask("GET", f"/projects/{project['id']}/members/")["results"]
+    [ben] = [member["user"] for member in members if member["role"] == "member"]
+    title = "<b>Prune</b>"
+    body = {"project": project["id"], "title": title, "due_date": "2031-01-01T00:00:00Z", "assignee": ben}
+    ask("POST", "/tasks/", body)
+    site.must_manage("pm_relay_events")
+    inbox = live.get_by_role("region", name="For you")
+    expect(inbox.get_by_role("listitem")).to_have_text([f"You are given {title}"])
+    expect(inbox.get_by_role("heading")).to_have_text("For you 1 unread")
+    live.reload()
+    expect(inbox.get_by_role("heading")).to_have_text("For you 1 unread")
+    inbox.get_by_role("button", name="Mark all as read").click()
+    expect(inbox).to_be_hidden()
+    assert ask("GET", "/notifications/?unread=true", user="ben")["results"] == []
+
+
 def test_everybody_sees_their_own_projects_alone(live, add_task, ask):
     hidden = ask("POST", "/projects/", {"name": "Secret garden"})
     ask("POST", "/tasks/", {"project": hidden["id"], "title": "secret", "due_date": "2031-01-01T00:00:00Z"})
@@ -214,7 +233,7 @@ def test_the_page_reads_well_without_a_mouse_and_on_a_telephone(live, add_task):
     add_task("Something with a long title, as people write them, that needs more than one line on a telephone")
     expect_lines(live, 1)
     headings = live.locator("main :is(h1, h2, h3)").evaluate_all("all => all.map((each) => each.tagName)")
-    assert headings == ["H1", "H2"]
+    assert headings == ["H1", "H2", "H2"]
     expect(live.get_by_role("list", name="Events").get_by_role("listitem")).to_have_count(1)
     live.keyboard.press("Tab")
     assert live.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"

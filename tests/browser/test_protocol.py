@@ -37,6 +37,17 @@ class TestEvents:
         assert seqs(server.heard(1)) == [18]
         assert len(server.sockets) == 1
 
+    def test_a_notification_is_handed_on_as_it_came(self, server):
+        """It moves nothing: the next event is the one that was due."""
+        server.start()
+        server.page.evaluate("() => { window.told = []; client.on('notification', (row) => told.push(row)); }")
+        row = {"id": 42, "reason": "commented", "project": 5, "task": 31, "title": "<b>Dig</b>", "read_at": None}
+        socket = server.live()
+        socket.send(event(18), {"type": "notification.created", "notification": row}, event(19))
+        assert seqs(server.heard(2)) == [18, 19]
+        assert server.page.evaluate("told") == [row]
+        assert len(server.sockets) == 1
+
     def test_a_gap_is_filled_before_anything_else(self, server):
         server.start()
         server.live().send(event(18), event(20))

@@ -79,6 +79,37 @@ def report(**values: Any) -> dict[str, Any]:
     }
 
 
+def notification(**values: Any) -> dict[str, Any]:
+    """A row of the inbox as the API shows it, and a socket."""
+    return {
+        "id": 42,
+        "reason": "commented",
+        "project": 7,
+        "task": 31,
+        "object": {"type": "comment", "id": 118},
+        "title": "Dig",
+        "event": "6f1c0e0e-6f0a-4e3e-9f0b-000000000017",
+        "actor": 5,
+        "created_at": AT,
+        "read_at": None,
+        **values,
+    }
+
+
+def preferences(**values: Any) -> dict[str, Any]:
+    """Somebody's preferences as the API shows them; of the channels, those of one reason."""
+    return {
+        "language": "",
+        "time_zone": "",
+        "reminders": True,
+        "reports": False,
+        "channels": {"commented": ["in_app"]},
+        "digest_hour": None,
+        "overdue_digest": False,
+        **values,
+    }
+
+
 def event(seq: int, **values: Any) -> dict[str, Any]:
     """An event as the feed shows it."""
     return {

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,7 +33,19 @@ def run(blocks: list[str], site: Site) -> dict:
     return names
 
 
-def test_the_samples_work_one_after_the_other(site: Site, capsys: pytest.CaptureFixture) -> None:
+@pytest.fixture
+def told(site: Site) -> Iterator[None]:
+    """Ben has something unread in his inbox."""
+    site.must_manage("pm_relay_events")
+    with room.Client(site.url, auth=("mo", "demo")) as pm:
+        project = pm.projects.create(name="Regatta")
+        pm.members.add(project, user="ben", role="viewer")
+        site.must_manage("pm_relay_events")
+        yield
+        pm.projects.delete(project.id)
+
+
+def test_the_samples_work_one_after_the_other(site: Site, told: None, capsys: pytest.CaptureFixture) -> None:
     names = run(samples(PAGE), site)
     pm, task = names["pm"], names["task"]
     printed = capsys.readouterr().out.splitlines()
@@ -41,8 +54,12 @@ def test_the_samples_work_one_after_the_other(site: Site, capsys: pytest.Capture
     assert re.fullmatch(r"\d{4}-\d\d-\d\d 2 open", printed[4])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \[(0, ){13}0\]", printed[5])
     assert printed[6] == "['A day late']"
-    assert printed[7:-2]
-    assert int(printed[-2]) == len(printed[7:-2])
+    unread = int(printed[7].removesuffix(" unread"))
+    assert "added Regatta" in printed[8 : 8 + unread]
+    printed = printed[8 + unread :]
+    assert printed[:4] == ["0 came meanwhile", "watching muted", "['in_app', 'digest'] 7", "{'status_changed': []}"]
+    assert printed[4:-2]
+    assert int(printed[-2]) == len(printed[4:-2])
     assert printed[-1] == "['due_date', 'title']"
     assert pm.tasks.get(task).description == "\nCalled them."
 

@@ -18,6 +18,7 @@ from django_pm.client import (
     Client,
     ConnectionFailed,
     Event,
+    Notification,
     NotSignedIn,
     Position,
     ProjectReset,
@@ -39,7 +40,7 @@ from django_pm.client.following import (
     Tracker,
 )
 from django_pm.client.steps import Give, Pause, Send
-from tests.client.answers import event, ok, refusal
+from tests.client.answers import event, notification, ok, refusal
 
 URL = "wss://site.example/ws/notifications/"
 HEARTBEAT = 25
@@ -64,6 +65,10 @@ def happened(seq, project=7, **values):
 
 def reset(head, reason="epoch", project=7, epoch="e2"):
     return {"type": "reset", "project": project, "head": head, "epoch": epoch, "reason": reason}
+
+
+def noticed(key):
+    return {"type": "notification.created", "notification": notification(id=key)}
 
 
 SILENCE = None
@@ -152,7 +157,7 @@ class TestTelling:
         assert [each.seq for each in network.take(2)] == [3, 4]
 
     def test_what_is_not_known_is_ignored(self):
-        notice = {"type": "notification.created", "id": 1}
+        notice = {"type": "weather.changed", "id": 1}
         network = Network(welcome({"7": 2}), notice, {"type": "pong"}, happened(3, news=1))
         assert network.next().raw["news"] == 1
 
@@ -214,6 +219,23 @@ class TestWhatElseIsTold:
         tracker = Tracker({number: Position(3, "e" * 32) for number in heads})
         said = json.loads(tracker.greet(welcome(heads, epoch="e" * 32)))
         assert (len(said["since"]), said["epoch"]) == (500, {})
+
+    def test_a_notification(self):
+        network = Network(welcome({"7": 2}), noticed(42), happened(3))
+        assert network.next() == Notification.from_json(notification())
+        assert network.positions == {7: Position(2, "e1")}
+        assert network.next().seq == 3
+
+    def test_a_notification_that_comes_twice_is_told_once(self):
+        script = [noticed(42), noticed(41), noticed(42), BROKEN, welcome({"7": 2}), noticed(41), noticed(43)]
+        network = Network(welcome({"7": 2}), *script)
+        assert [each.id for each in network.take(3)] == [42, 41, 43]
+
+    def test_notifications_that_were_told_are_not_remembered_for_ever(self):
+        tracker = Tracker(None)
+        told = [each.id for key in range(5000) for each in tracker.take(noticed(key))]
+        assert told == list(range(5000))
+        assert len(tracker._notified) < 5000
 
 
 class TestComingBack:
@@ -308,6 +330,8 @@ class TestEnding:
             ([happened(1)], UnexpectedAnswer),
             ([{"type": "welcome"}], UnexpectedAnswer),
             ([welcome(), {"type": "reset"}], UnexpectedAnswer),
+            ([welcome(), {"type": "notification.created"}], UnexpectedAnswer),
+            ([welcome(), {"type": "notification.created", "notification": {"id": 1}}], UnexpectedAnswer),
             ([welcome(), {"type": "error", "code": "malformed", "detail": ""}], UnexpectedAnswer),
         ],
     )

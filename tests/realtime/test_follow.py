@@ -27,7 +27,8 @@ from django_pm.client import (
     SocketRefused,
     Throttled,
 )
-from django_pm.models import Task
+from django_pm.events.relay import relay_events
+from django_pm.models import Notification, Task
 from tests.api.support import new_task, send
 from tests.factories import PASSWORD, login_name, make_member, make_project, make_task, make_token, make_user
 from tests.realtime.conftest import PATIENCE
@@ -162,6 +163,21 @@ class TestBoth:
         assert told.item() == AccessLost(other.pk)
         assert set(told.follower.positions) == {project.pk}
 
+    def test_a_notification_comes_to_its_recipient_as_the_inbox_has_it(self, following, site, project):
+        viewer = make_member(project, role="viewer").user
+        relay_events()
+        Notification.objects.all().delete()
+        auth = (viewer.get_username(), PASSWORD)
+        told, others = following(auth={"auth": auth}).begun(), following().begun()
+        make_task(project, assignee=viewer)
+        assert told.item().type == "task.created"
+        relay_events()
+        notification = told.item()
+        with Client(site.origin, auth=auth) as pm:
+            assert [notification] == list(pm.notifications.list())
+        make_task(project)
+        assert [others.item().type for _ in range(2)] == ["task.created"] * 2
+
     def test_another_lineage_is_a_reset(self, following, project):
         told = following(since={project.pk: 1})
         [event] = [told.item()]
@@ -294,9 +310,10 @@ def test_the_sample_of_the_client_keeps_its_place(site, pm, project, owner, caps
     kept = tmp_path / "kept.json"
     kept.write_text(json.dumps({str(project.pk): [1, ""]}))
     mirror = sample("client.md", "mirror")
+    relay_events()
     for seq in (3, 4):
         gained = make_project(owner)
-        make_task(project)
+        make_task(project, title=f"Dig {seq}", assignee=owner)
         thread = threading.Thread(target=ends_with_its_client, args=(mirror, pm, kept), daemon=True)
         thread.start()
         printed(capsys, f"{project.pk} {seq} task.created")
@@ -304,6 +321,8 @@ def test_the_sample_of_the_client_keeps_its_place(site, pm, project, owner, caps
             assert thread.is_alive()
             time.sleep(0.01)
         assert str(gained.pk) in json.loads(kept.read_text())
+        relay_events()
+        printed(capsys, f"for you: assigned Dig {seq}")
         pm.close()
         thread.join(PATIENCE)
         assert not thread.is_alive()

@@ -4,9 +4,9 @@ It needs httpx, and websockets to ``follow`` (the extra ``client``), and nothing
 this package. What is meant for
 callers is what this module names; ``docs/client.md`` tells how to use it.
 
-Inside, ``steps``, ``resources``, ``reports``, ``rules``, ``feed`` and ``following`` decide everything and send
-nothing: they are generators that ask for a request, a pause or a frame and are handed what came of it. ``clients``
-holds the loops that do what is asked, ``sockets`` their WebSockets.
+Inside, ``steps``, ``resources``, ``watching``, ``reports``, ``rules``, ``notifications``, ``feed`` and ``following``
+decide everything and send nothing: they are generators that ask for a request, a pause or a frame and are handed what
+came of it. ``clients`` holds the loops that do what is asked, ``sockets`` their WebSockets.
 """
 
 try:
@@ -37,15 +37,19 @@ from django_pm.client.objects import (
     AccessGained,
     AccessLost,
     Actor,
+    Channel,
     Comment,
     Event,
     Key,
     Member,
+    Notification,
     ObjectRef,
     Position,
+    Preferences,
     Priority,
     Project,
     ProjectReset,
+    Reason,
     Report,
     Role,
     Rule,
@@ -53,6 +57,7 @@ from django_pm.client.objects import (
     Status,
     Task,
     Token,
+    WatchLevel,
 )
 from django_pm.client.retries import Retry
 
@@ -63,6 +68,7 @@ __all__ = [
     "AsyncClient",
     "AsyncFollower",
     "Changed",
+    "Channel",
     "Client",
     "Comment",
     "Conflict",
@@ -76,12 +82,15 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "Notification",
     "ObjectRef",
     "PmError",
     "Position",
+    "Preferences",
     "Priority",
     "Project",
     "ProjectReset",
+    "Reason",
     "Report",
     "Reset",
     "Retry",
@@ -95,4 +104,5 @@ __all__ = [
     "Throttled",
     "Token",
     "UnexpectedAnswer",
+    "WatchLevel",
 ]

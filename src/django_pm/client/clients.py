@@ -15,6 +15,12 @@ import httpx
 
 from django_pm.client.feed import AsyncEvents, Events
 from django_pm.client.following import PATH, Following, Item, Since, Talk
+from django_pm.client.notifications import (
+    AsyncNotifications,
+    AsyncPreferencesResource,
+    Notifications,
+    PreferencesResource,
+)
 from django_pm.client.objects import Key, Position, Project
 from django_pm.client.reports import AsyncReports, Reports
 from django_pm.client.resources import (
@@ -201,6 +207,8 @@ class Client(_Base):
         self.tokens = Tokens(self)
         self.reports = Reports(self)
         self.rules = Rules(self)
+        self.notifications = Notifications(self)
+        self.preferences = PreferencesResource(self)
         self.events = Events(self)
         self._wires: WeakSet[Wire] = WeakSet()
 
@@ -226,12 +234,13 @@ class Client(_Base):
     ) -> Follower:
         """What happens in all projects that you see, or in those named, as it happens, over a WebSocket.
 
-        It gives each ``Event`` once and in order per project, and besides ``ProjectReset``, ``AccessGained`` and
-        ``AccessLost``; it does not end. It begins now, or behind ``since``, the ``positions`` of an earlier follower; a
-        project that is not among these is told as gained. A socket that ends is opened again and resumed, after pauses
-        that grow; after ``patience`` seconds in which nothing was heard, if given, the error is raised. The socket is
-        at ``/ws/notifications/`` of the host, unless ``ws_url`` says otherwise; ``SocketRefused`` is raised where there
-        is none.
+        It gives each ``Event`` once and in order per project, and besides ``ProjectReset``, ``AccessGained``,
+        ``AccessLost`` and what one is told of alone, as ``Notification``; it does not end. Notifications that came
+        while no socket was open are not made up for: ``notifications.list`` has them. It begins now, or behind
+        ``since``, the ``positions`` of an earlier follower; a project that is not among these is told as gained. A
+        socket that ends is opened again and resumed, after pauses that grow; after ``patience`` seconds in which
+        nothing was heard, if given, the error is raised. The socket is at ``/ws/notifications/`` of the host, unless
+        ``ws_url`` says otherwise; ``SocketRefused`` is raised where there is none.
         """
         from django_pm.client.sockets import Wire
 
@@ -314,6 +323,8 @@ class AsyncClient(_Base):
         self.tokens = AsyncTokens(self)
         self.reports = AsyncReports(self)
         self.rules = AsyncRules(self)
+        self.notifications = AsyncNotifications(self)
+        self.preferences = AsyncPreferencesResource(self)
         self.events = AsyncEvents(self)
         self._wires: WeakSet[AsyncWire] = WeakSet()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -23,7 +24,16 @@ from django_pm.client.errors import (
     UnexpectedAnswer,
 )
 from django_pm.client.feed import LONGEST_PAUSE, is_passing
-from django_pm.client.objects import AccessGained, AccessLost, Event, Key, Position, Project, ProjectReset
+from django_pm.client.objects import (
+    AccessGained,
+    AccessLost,
+    Event,
+    Key,
+    Notification,
+    Position,
+    Project,
+    ProjectReset,
+)
 from django_pm.client.retries import PASSING, Retry
 from django_pm.client.steps import Give, Pause, Send, Steps, content, exchange, key_of, logger, path_of, require, send
 
@@ -32,6 +42,9 @@ OPEN_SECONDS = 20.0
 """For the handshake. A ticket is good for 30 seconds."""
 
 WELCOME_SECONDS = 30.0
+NOTIFICATIONS_KNOWN = 1000
+"""The server tells one now and then twice, within half a minute."""
+
 MAX_FRAME_BYTES = 16 * 1024
 """What the server takes at once."""
 
@@ -39,7 +52,7 @@ NOT_SIGNED_IN, RESYNC, TOO_MANY = 4401, 4408, 4429
 OUR_FAULT = frozenset({1002, 1003, 1007, 1009, 1010, 4003, 4009})
 """Codes that say that one side does not understand the other: connecting again would not help."""
 
-Item: TypeAlias = Event | ProjectReset | AccessGained | AccessLost
+Item: TypeAlias = Event | ProjectReset | AccessGained | AccessLost | Notification
 """What a follower is told."""
 
 Since: TypeAlias = Mapping[Any, Position | int]
@@ -114,6 +127,7 @@ class Tracker:
         self._heads: dict[Key, Position] = {}
         self._replaying = False
         self._left_out: list[Key] = []
+        self._notified: deque[Key] = deque(maxlen=NOTIFICATIONS_KNOWN)
 
     def greet(self, welcome: Mapping[str, Any]) -> str | None:
         """The text to answer a welcome with, if any. To be asked before ``welcomed``."""
@@ -177,6 +191,8 @@ class Tracker:
             each = key(frame["project"])
             self.positions.pop(each, None)
             yield AccessLost(each)
+        elif kind == "notification.created":
+            yield from self._notification(frame)
         elif kind == "resumed":
             self._replaying = False
         elif kind == "heartbeat" and not self._replaying:
@@ -201,6 +217,12 @@ class Tracker:
             yield ProjectReset(each, "gap", here)
         else:
             raise _behind(f"Event {place.seq + 1} of project {each} is missing; {seq} came instead.")
+
+    def _notification(self, frame: Mapping[str, Any]) -> Iterator[Item]:
+        notification = Notification.from_json(frame["notification"])
+        if notification.id not in self._notified:
+            self._notified.append(notification.id)
+            yield notification
 
     def _reset(self, frame: Mapping[str, Any]) -> Item:
         each, place = key(frame["project"]), _head_of(frame)

@@ -19,6 +19,11 @@ Status = Literal["pending", "in_progress", "completed"]
 Priority = Literal["none", "low", "medium", "high", "urgent"]
 Role = Literal["viewer", "member", "manager", "owner"]
 Scope = Literal["read", "write"]
+Reason = Literal[
+    "mentioned", "assigned", "added", "escalated", "commented", "status_changed", "due_soon", "report_ready"
+]
+Channel = Literal["in_app", "mail", "digest"]
+WatchLevel = Literal["watching", "involved", "muted"]
 
 
 def instant(text: str | None) -> dt.datetime | None:
@@ -254,6 +259,43 @@ class Report(Editable):
     data: ReportData = field(hash=False)
     date: dt.date = field(metadata=DATE)
     generated_at: dt.datetime = field(metadata=INSTANT)
+
+
+# The inbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notification(ApiObject):
+    """That one was told of something, and why. ``title`` is that of the task, or the name of the project, by now.
+
+    ``event`` is the id of the event; of ``due_soon`` there is none, and it names the occasion. ``read_at`` is None as
+    long as it is unread.
+    """
+
+    id: Key
+    reason: Reason
+    project: Key
+    task: Key | None
+    title: str
+    event: str
+    actor: Key | None
+    object: ObjectRef = field(metadata=OBJECT)
+    created_at: dt.datetime = field(metadata=INSTANT)
+    read_at: dt.datetime | None = field(metadata=INSTANT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preferences(ApiObject):
+    """Where one wants to be told of what, in all projects. Empty texts, and an hour that is None, stand for what the
+    site has."""
+
+    language: str
+    time_zone: str
+    reminders: bool
+    reports: bool
+    channels: dict[Reason, list[Channel]] = field(hash=False)
+    digest_hour: int | None
+    overdue_digest: bool
 
 
 # Events

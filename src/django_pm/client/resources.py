@@ -16,6 +16,7 @@ import httpx
 
 from django_pm.client.errors import Changed, ConnectionFailed, UnexpectedAnswer
 from django_pm.client.objects import (
+    ApiObject,
     Comment,
     Editable,
     Key,
@@ -50,8 +51,10 @@ from django_pm.client.steps import (
     send,
 )
 from django_pm.client.verbs import AsyncResource, Resource, SyncResource, listing, verb
+from django_pm.client.watching import WatchVerbs
 
 E = TypeVar("E", bound=Editable)
+O = TypeVar("O", bound=ApiObject)  # noqa: E741 -- an object
 
 PAGE_SIZE = 200
 """Rows per request: the most that the API gives at once."""
@@ -187,7 +190,7 @@ class ObjectSteps(Resource):
             )
         return now.etag
 
-    def _listed(self, kind: type[E], path: str, params: Params, page_size: int | None, **told: Any) -> Stream[E]:
+    def _listed(self, kind: type[O], path: str, params: Params, page_size: int | None, **told: Any) -> Stream[O]:
         """All rows, page after page, each asked for when the one before has been used up."""
         params = (*params, *query(page_size=page_size or PAGE_SIZE))
         request = get(path, params)
@@ -208,8 +211,10 @@ class ObjectSteps(Resource):
         return int(content(request, outcome.response)["count"])
 
 
-class ProjectVerbs(ObjectSteps):
+class ProjectVerbs(ObjectSteps, WatchVerbs[Project]):
     """``client.projects``."""
+
+    _kind = "projects"
 
     @listing
     def list(
@@ -249,8 +254,10 @@ class ProjectVerbs(ObjectSteps):
         return self._removed(Project, path_of("projects", key_of(project)), seen(project))
 
 
-class TaskVerbs(ObjectSteps):
+class TaskVerbs(ObjectSteps, WatchVerbs[Task]):
     """``client.tasks``."""
+
+    _kind = "tasks"
 
     @listing
     def list(

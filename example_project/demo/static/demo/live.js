@@ -95,19 +95,68 @@
     }
   };
 
+  // What one is told of alone. A notification is the cue to ask, so the number is right whatever was missed or told
+  // twice.
+  const REASONS = {
+    mentioned: "You are mentioned in",
+    assigned: "You are given",
+    added: "You are a member of",
+    escalated: "It is time for",
+    commented: "There is a comment on",
+    status_changed: "There is a new status of",
+    due_soon: "It is due soon:",
+    report_ready: "There is a report of",
+  };
+  const inbox = document.getElementById("inbox");
+  const readAll = document.getElementById("read-all");
+  let asked = 0;
+
+  const showInbox = async () => {
+    const mine = ++asked;
+    const query = "?unread=true&page_size=5";
+    const answer = await fetch(page.dataset.inbox + query, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    const { unread, results } = await answer.json();
+    if (mine !== asked) return; // a later question is under way
+    document.getElementById("unread").textContent = `${unread} unread`;
+    const lineOf = ({ reason, title }) =>
+      element("li", "", `${REASONS[reason] ?? reason} `, element("b", "", shorten(title)));
+    document.getElementById("notifications").replaceChildren(...results.map(lineOf));
+    readAll.dataset.upTo = Math.max(0, ...results.map((row) => row.id));
+    inbox.hidden = unread === 0;
+  };
+  const refreshInbox = () => showInbox().catch(() => {}); // the next cue asks again
+
+  const markAllRead = () =>
+    fetch(page.dataset.readAll, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-CSRFToken": readAll.elements.csrfmiddlewaretoken.value },
+      body: JSON.stringify({ up_to: Number(readAll.dataset.upTo) }),
+    });
+  readAll.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    markAllRead().catch(() => {}).finally(refreshInbox);
+  });
+
   const client = new PMClient({ api: page.dataset.api });
   client.on("state", (state) => {
     status.dataset.state = state;
     status.textContent = STATES[state];
     page.classList.toggle("signed-out", state === "signed-out");
     if (state === "live") learnNames().catch(() => {}); // without them the lines have numbers
+    if (state === "live" || state === "polling") refreshInbox();
   });
+  client.on("notification", refreshInbox);
   client.on("event", showEvent);
   client.on("reset", ({ project }) => add("Some events of ", projectNamed(project), " cannot be told any more."));
   client.on("access_gained", ({ project }) => {
     add("You can see ", projectNamed(project), " now.");
     learnNames().catch(() => {});
+    refreshInbox();
   });
-  client.on("access_lost", ({ project }) => add("You do not see ", projectNamed(project), " any more."));
+  client.on("access_lost", ({ project }) => {
+    add("You do not see ", projectNamed(project), " any more.");
+    refreshInbox();
+  });
   client.connect();
 })();
