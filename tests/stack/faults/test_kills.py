@@ -1,0 +1,136 @@
+"""`kill -9` of anything at any moment, while the site is used: nothing is lost, and nothing doubled beyond the promises.
+
+A whole service, one of its processes, Redis, RabbitMQ, or a process of PostgreSQL, which then throws everybody out. What
+is killed is started again by whatever keeps it running. A message may come again with the same Message-ID, one for each
+kill of who sends. `PM_LONG_TESTS=1` makes it 200 kills instead of 8.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+from tests.events.workers import LONG
+from tests.stack.faults.site import MARKS, Site, judge, told
+from tests.stack.running import until
+
+pytestmark = MARKS
+
+KILLS = 200 if LONG else 8
+STARTED = 60
+"""Seconds in which everything has to run again after the last kill."""
+
+
+def children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+class Killer:
+    """Kills one thing at a time, whatever runs at that moment, and starts what nobody else does."""
+
+    def __init__(self, site: Site, draw: random.Random) -> None:
+        self.site, self._draw = site, draw
+        self.killed: Counter[str] = Counter()
+        self._starting: threading.Thread | None = None
+
+    def names(self) -> list[str]:
+        """What there is to kill, the three that are no service of ours as often as each of these."""
+        return [*sorted(self.site.victims()), "redis", "postgres", *([] if self._is_starting() else ["rabbitmq"])]
+
+    def _is_starting(self) -> bool:
+        return self._starting is not None and self._starting.is_alive()
+
+    def kill(self, name: str) -> None:
+        if name == "redis":
+            with self.site.redis_killed():
+                pass
+        elif name == "rabbitmq":
+            self.site.rabbitmq.kill()
+            self._starting = threading.Thread(target=self.site.rabbitmq.start)
+            self._starting.start()
+        elif name == "postgres":
+            self._kill_backend()
+        else:
+            self._kill_service(name)
+        self.killed[name] += 1
+
+    def _kill_service(self, name: str) -> None:
+        pid = self.site.victims().get(name)
+        if pid is None:  # it has just ended
+            return
+        below = children(pid)
+        if below and self._draw.random() < 0.3:
+            with suppress(ProcessLookupError):
+                os.kill(self._draw.choice(below), signal.SIGKILL)
+        else:
+            self.site.kill(name, pid)
+
+    def _kill_backend(self) -> None:
+        clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = 'site'"
+        with suppress(psycopg.OperationalError):  # it recovers from the one before
+            if pids := [pid for (pid,) in self.site.ledger.rows(clients) if Path(f"/proc/{pid}").exists()]:
+                with suppress(ProcessLookupError):
+                    os.kill(self._draw.choice(pids), signal.SIGKILL)
+
+    def end(self) -> None:
+        if self._starting:
+            self._starting.join()
+
+
+def test_kills(site: Site) -> None:
+    seed = random.randrange(10**9) if LONG else 1  # noqa: S311 (a draw, no secret)
+    draw = random.Random(seed)  # noqa: S311
+    killer = Killer(site, draw)
+    began = time.time()
+    names: list[str] = []
+    for _ in range(KILLS):
+        # In another order each time, so that each is hit about as often.
+        names = names or draw.sample(killer.names(), len(killer.names()))
+        until(site.victims, "something that runs")
+        site.have_reports_due(1)
+        threading.Event().wait(draw.uniform(0, 2))
+        killer.kill(names.pop())
+    killer.end()
+    until(site.is_whole, "everything runs again", STARTED)
+    stretch = site.load.since(f"{KILLS} kills", began)
+    stretch.recovery = max(site.back_after(time.time()).values())
+    told(stretch)
+    print(f"seed {seed}; killed: {dict(killer.killed.most_common())}")  # noqa: T201
+    accounts = site.settle(f"{KILLS} kills")
+    judge(accounts)
+    assert not stretch.stale, str(stretch)
+    assert not site.load.wrong, site.load.wrong[:5]
+    assert sum(account.repeats for account in accounts) <= killer.killed["worker-mail-1"]
+
+
+def test_one_of_two_for_sockets_is_killed(site: Site) -> None:
+    """Its clients go on at the other one, before it is back."""
+    until(site.is_whole, "everything runs", STARTED)
+    one, other = site.running.port + 3, site.running.port + 4
+    before = connected(one), connected(other)
+    assert min(before) >= 1, before
+    name = "realtime-1"
+    killed = time.time()
+    site.kill(name, site.victims()[name])
+    back = until(lambda: site._first_hearing(killed), "all hear again", STARTED, pause=0.02) - killed
+    after = connected(one), connected(other)
+    late = site.load.since("", killed).late
+    print(
+        f"\nsockets at the two: {before}, then {after}; all heard again after {back:.1f} s, at most {late:.1f} s late"
+    )  # noqa: T201
+    assert after[1] > before[1]
+    judge(site.settle("one of two killed"))
+
+
+def connected(port: int) -> int:
+    """How many connections the gateway has to this port."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[2:4] == [f"0100007F:{port:04X}", "01"] for line in lines)

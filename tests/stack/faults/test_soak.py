@@ -1,0 +1,101 @@
+"""Hours in minutes: a fault again and again, and neither the processes nor Redis grow.
+
+`PM_LONG_TESTS=1` makes it 20 minutes with a fault each minute, instead of 12 seconds with one each four. The faults are
+those of what the site stands on, so that its processes live from beginning to end.
+"""
+
+import itertools
+import os
+import statistics
+import time
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.events.workers import LONG
+from tests.stack.faults.site import MARKS, Site, judge, told
+from tests.stack.running import until
+
+pytestmark = MARKS
+
+SECONDS, EVERY = (1200, 60) if LONG else (12, 4)
+LASTS = 10 if LONG else 1
+SAMPLE = 5 if LONG else 1
+GROWTH = 4.0
+"""MiB by which a service may be larger at the end than in the middle: what a collector has not collected yet."""
+
+KEYS = 2_000
+"""In Redis, of which each lives for five minutes at most."""
+
+MIB = 2**20
+
+
+def test_soak(site: Site, request: pytest.FixtureRequest) -> None:
+    until(site.is_whole, "everything runs", 60)
+    before = site.victims()
+    faults = itertools.cycle(
+        [
+            site.redis_restarted_empty,
+            partial(site.postgres_restarted, "fast"),
+            *([site.redis_frozen, site.rabbitmq_killed, site.redis_slow] if LONG else []),
+            *([partial(site.postgres_restarted, "immediate"), site.rabbitmq_frozen, site.redis_killed] if LONG else []),
+            site.rabbitmq_frozen,
+        ]
+    )
+    memory: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    keys, number = [], 0
+    began = time.time()
+    next_fault = began + EVERY / 2
+    while (now := time.time()) < began + SECONDS:
+        for name, pid in before.items():
+            memory[name].append((now - began, resident(pid) / MIB))
+        keys.append(site.keys())
+        if now > next_fault:
+            next_fault += EVERY
+            number += 1
+            with next(faults)():
+                site.load.watch("", LASTS)
+            continue
+        site.load.watch("", SAMPLE)
+    stretch = site.load.since("soak", began)
+    told(stretch)
+    print(f"{number} faults; keys in Redis: at most {max(keys)}, in the end {keys[-1]}")  # noqa: T201
+    for name, samples in sorted(memory.items()):
+        first, last = samples[len(samples) // 2 :][0], samples[-1]
+        print(
+            f"{name:>18}: {samples[0][1]:.0f} MiB, {first[1]:.1f} half-way, {last[1]:.1f} in the end; {slope(samples):+.1f} MiB an hour"
+        )  # noqa: E501, T201
+    assert site.victims() == before, "a process has ended"
+    assert max(keys) <= KEYS
+    judge(site.settle("soak"))
+    assert not stretch.stale, str(stretch)
+    for name, samples in memory.items():
+        late = [size for _at, size in samples[len(samples) // 2 :]]
+        assert statistics.fmean(late[-3:]) - statistics.fmean(late[:3]) <= GROWTH, (name, late)
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """By how many MiB an hour it grows in the second half, by the line of least squares."""
+    late = samples[len(samples) // 2 :]
+    return 3600 * statistics.linear_regression(*zip(*late, strict=True)).slope
+
+
+def resident(pid: int) -> int:
+    """Bytes of this process and all below it."""
+    total = 0
+    for each in family(pid):
+        try:
+            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+    return total
+
+
+def family(pid: int) -> list[int]:
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [pid, *(each for child in below for each in family(int(child)))]
