@@ -21,14 +21,18 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from xmlrpc.client import Fault, ServerProxy
 
 import yaml
+from supervisor.xmlrpc import SupervisorTransport
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -210,35 +214,57 @@ class Stack:
         self.manage("collectstatic", "--noinput", "--verbosity", "0", STATIC_ROOT=self.here["STATIC_ROOT"])
         self.manage(*self.services["migrate"]["command"][2:], service="migrate")
         served = ("realtime", "api", "gateway")
-        for process in (each for each in self.processes if each.service not in served):
-            self.control("restart", process)
+        self._replace(*(each for each in self.processes if each.service not in served))
         for process in self._replicas("realtime"):
-            self.control("restart", process)
-            wait(lambda port=process.port: answers(port), f"{process.name} answers")
+            self._replace(process)
         api = self._replicas("api")
         for process in api:
             if len(api) > 1:
                 self._reload(spared=process)
                 wait_until_unused(process.port)
-            self.control("restart", process)
-            wait(lambda port=process.port: answers(port), f"{process.name} answers")
+            self._replace(process)
         self._reload()
 
     def _replicas(self, service: str) -> list[Process]:
         return [process for process in self.processes if process.service == service]
 
-    def control(self, action: str, process: Process) -> None:
-        """Have supervisord do it."""
-        command = [str(PROGRAMS / "supervisorctl"), "-c", str(self.folder / "supervisord.conf")]
-        subprocess.run([*command, *action.split(), f"stack:{process.name}"], env=surroundings(), check=True)
+    def supervised(self) -> dict[str, str]:
+        """The states of all processes, by name, as the running supervisord tells them."""
+        with self._supervisord() as supervisord:
+            return {each["name"]: each["statename"] for each in supervisord.supervisor.getAllProcessInfo()}
+
+    def _supervisord(self) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self.folder}/supervisor.sock")
+        return ServerProxy("http://127.0.0.1", transport=transport)
+
+    def _replace(self, *processes: Process) -> None:
+        """Stop these, each as it is told to end, and start them again; return once those that answer do."""
+        names = {process.name for process in processes}
+        print(f"Replacing {', '.join(sorted(names))} …", flush=True)
+
+        def are(*states: str) -> bool:
+            found = self.supervised()
+            return all(found[name] in states for name in names)
+
+        with self._supervisord() as supervisord:
+            for name in names:
+                with suppress(Fault):  # it has ended by itself
+                    supervisord.supervisor.stopProcess(f"stack:{name}", False)
+            seconds = max(process.seconds_to_end for process in processes)
+            wait(lambda: are("STOPPED", "EXITED", "FATAL"), f"{names} have ended", seconds + 10)
+            for name in names:
+                supervisord.supervisor.startProcess(f"stack:{name}", False)
+        wait(lambda: are("RUNNING"), f"{names} run")
+        for process in processes:
+            if process.port:
+                wait(lambda port=process.port: answers(port), f"{process.name} answers")
 
     def _reload(self, spared: Process | None = None) -> None:
         """Have nginx read its configuration again, and wait until it asks nobody by the former one."""
-        (gateway,) = self._replicas("gateway")
         master = int((self.folder / "nginx.pid").read_text())
         former = nginx_workers(master)
         (self.folder / "nginx.conf").write_text(self.nginx(spared))
-        self.control("signal HUP", gateway)
+        os.kill(master, signal.SIGHUP)
         wait(lambda: not former & nginx_workers(master), "nginx has read its configuration")
 
     def up(self) -> None:

@@ -150,7 +150,8 @@ class Ledger:
     def _promised_to(self, follower: Any) -> set[tuple[Any, int]]:
         person = follower.person
         begins = {person.growing: 0, person.counting: 0} | follower.begins
-        events = self.rows("SELECT project_id, seq FROM django_pm_event WHERE project_id = ANY(%s)", list(begins))
+        numbered = "SELECT project_id, seq FROM django_pm_event WHERE project_id = ANY(%s) AND seq IS NOT NULL"
+        events = self.rows(numbered, list(begins))
         return {(project, seq) for project, seq in events if seq > begins[project]}
 
     def _follower(self, follower: Any) -> Account:

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import redis as client_of_redis
 
+from tests.events.workers import LONG
 from tests.example.site import ROOT, free_port, wait_until_it_listens
 from tests.postgres_server import PostgreSQL, own_postgresql
 from tests.redis_server import HOST, Redis, own_redis
@@ -37,7 +38,7 @@ PEOPLE = 3
 PROCESSES = 9
 """Of the stack: gateway, two for HTTP, two for sockets, three workers, beat."""
 
-REPORTED = 60
+REPORTED = 220 if LONG else 20
 """Projects that have a report to be made of, once they have been there for days."""
 
 SETTLED = 60
@@ -45,6 +46,10 @@ SETTLED = 60
 
 HEARD = "SELECT count(*) FROM consumer_heard JOIN django_pm_event USING (uuid) WHERE created_at > to_timestamp(%s)"
 SENT = "SELECT count(*) FROM django_pm_mail WHERE created_at > to_timestamp(%s) AND state = 'sent'"
+AGE = (
+    "UPDATE django_pm_project SET created_at = created_at - interval '2 days' WHERE id IN (SELECT id"
+    " FROM django_pm_project WHERE name = 'reported' AND created_at > now() - interval '1 hour' LIMIT %s) RETURNING id"
+)
 
 MAKE = """
 import json
@@ -137,13 +142,8 @@ class Site:
 
     def have_reports_due(self, number: int) -> None:
         """So many more projects have been there for days."""
-        new = "SELECT id FROM django_pm_project WHERE name = 'reported' AND created_at > now() - interval '1 hour'"
         with suppress(psycopg.OperationalError):
-            self.ledger.rows(
-                "UPDATE django_pm_project SET created_at = created_at - interval '2 days'"
-                f" WHERE id IN ({new} LIMIT %s) RETURNING id",
-                number,
-            )
+            self.ledger.rows(AGE, number)
 
     def end(self) -> None:
         if hasattr(self, "load"):
@@ -180,7 +180,7 @@ class Site:
         """For each kind of work, after how many seconds something that began behind that moment was done."""
         asked = {
             "API": self._first_answer,
-            "sockets": self._first_hearing,
+            "sockets": self.first_hearing,
             "subscriber": lambda since: self._first(HEARD, since),
             "mail": lambda since: self._first(SENT, since),
         }
@@ -197,7 +197,7 @@ class Site:
                 ends.setdefault(each.writes, each.at + each.took)
         return max(ends.values()) if len(ends) == 2 else None
 
-    def _first_hearing(self, since: float) -> float | None:
+    def first_hearing(self, since: float) -> float | None:
         """When each follower had heard of something new."""
         first = [
             next((each.at for each in list(follower.heard) if each.at - each.late >= since), None)
@@ -280,8 +280,9 @@ class Site:
         self.rabbitmq.control("set_vm_memory_high_watermark", "0.4")
 
     @contextmanager
-    def postgres_restarted(self, mode: str) -> Iterator[None]:
+    def postgres_restarted(self, mode: str, away: float = 0) -> Iterator[None]:
         self.postgres.stop(mode)
+        self.load.watch("", away)
         self.postgres.start()
         yield
 

@@ -68,16 +68,18 @@ def test_rabbitmq(site: Site) -> None:
     judge(site.settle("RabbitMQ"))
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_postgresql_is_restarted(site: Site, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "away"), [("fast", 0), ("immediate", 0), *([("fast", 20), ("immediate", 60)] if LONG else [])]
+)
+def test_postgresql_is_restarted(site: Site, mode: str, away: int) -> None:
     began = time.time()
-    with site.postgres_restarted(mode):
+    with site.postgres_restarted(mode, away):
         ended = time.time()
     back = site.back_after(ended)
     stretch = site.load.since(f"restarted, {mode}", began)
     stretch.recovery = max(back.values())
     told(stretch)
-    print({name: round(seconds, 1) for name, seconds in back.items()})  # noqa: T201
+    print(f"away for {ended - began:.1f} s; { ({name: round(seconds, 1) for name, seconds in back.items()}) }")  # noqa: T201
     assert set(stretch.failed) <= {"read 503", "write 503"}, str(stretch)
     assert stretch.recovery <= BACK, str(stretch)
     assert not stretch.stale, str(stretch)
