@@ -1,8 +1,8 @@
 """`kill -9` of anything at any moment, while the site is used: nothing lost, nothing doubled beyond the promises.
 
 A whole service, one of its processes, Redis, RabbitMQ, or a process of PostgreSQL, which then throws everybody out.
-What is killed is started again by whatever keeps it running. A message may come again with the same Message-ID, one for
-each kill of who sends. `PM_LONG_TESTS=1` makes it 200 kills instead of 8.
+What is killed is started again by whatever keeps it running, and of two replicas one is left. A message may come again
+with the same Message-ID, one for each kill of who sends. `PM_LONG_TESTS=1` makes it 200 kills instead of 8.
 """
 
 import os
@@ -33,6 +33,14 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def killed(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has just ended
+        return False
+    return True
+
+
 class Killer:
     """Kills one thing at a time, whatever runs at that moment, and starts what nobody else does."""
 
@@ -43,42 +51,49 @@ class Killer:
 
     def names(self) -> list[str]:
         """What there is to kill, the three that are no service of ours as often as each of these."""
-        return [*sorted(self.site.victims()), "redis", "postgres", *([] if self._is_starting() else ["rabbitmq"])]
-
-    def _is_starting(self) -> bool:
-        return self._starting is not None and self._starting.is_alive()
+        return [*sorted(self.site.victims()), "redis", "postgres", "rabbitmq"]
 
     def kill(self, name: str) -> None:
-        if name == "redis":
-            with self.site.redis_killed():
-                pass
-        elif name == "rabbitmq":
-            self.site.rabbitmq.kill()
-            self._starting = threading.Thread(target=self.site.rabbitmq.start)
-            self._starting.start()
-        elif name == "postgres":
-            self._kill_backend()
-        else:
-            self._kill_service(name)
-        self.killed[name] += 1
+        """Kill it if it runs at this moment: what was killed a moment ago may not do so yet."""
+        one = {"redis": self._kill_redis, "rabbitmq": self._kill_rabbitmq, "postgres": self._kill_backend}
+        self.killed[name] += one[name]() if name in one else self._kill_service(name)
 
-    def _kill_service(self, name: str) -> None:
+    def _kill_redis(self) -> bool:
+        with self.site.redis_killed():
+            return True
+
+    def _kill_rabbitmq(self) -> bool:
+        if self._starting is not None and self._starting.is_alive():
+            return False
+        self.site.rabbitmq.kill()
+        self._starting = threading.Thread(target=self.site.rabbitmq.start)
+        self._starting.start()
+        return True
+
+    def _kill_service(self, name: str) -> bool:
         pid = self.site.victims().get(name)
-        if pid is None:  # it has just ended
-            return
+        if pid is None or not self._is_spared_by_its_twin(name):
+            return False
         below = children(pid)
-        if below and self._draw.random() < 0.3:
-            with suppress(ProcessLookupError):
-                os.kill(self._draw.choice(below), signal.SIGKILL)
-        else:
+        if not below or self._draw.random() < 0.7:
             self.site.kill(name, pid)
+            return True
+        return killed(self._draw.choice(below))
 
-    def _kill_backend(self) -> None:
-        clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = 'site'"
+    def _is_spared_by_its_twin(self, name: str) -> bool:
+        """Whether the site goes on without it: of two replicas, both are not killed while one of them still starts."""
+        first = {"api": 1, "realtime": 3}.get(name[:-2])
+        if first is None:
+            return True
+        other = self.site.running.port + first + (name[-1] == "1")
+        return self.site.running.answers("/healthz", 200, other)
+
+    def _kill_backend(self) -> bool:
+        clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         with suppress(psycopg.OperationalError):  # it recovers from the one before
-            if pids := [pid for (pid,) in self.site.ledger.rows(clients) if Path(f"/proc/{pid}").exists()]:
-                with suppress(ProcessLookupError):
-                    os.kill(self._draw.choice(pids), signal.SIGKILL)
+            if pids := [pid for (pid,) in self.site.ledger.rows(clients)]:
+                return killed(self._draw.choice(pids))
+        return False
 
     def end(self) -> None:
         if self._starting:
@@ -91,12 +106,12 @@ def test_kills(site: Site) -> None:
     killer = Killer(site, draw)
     began = time.time()
     names: list[str] = []
-    for _ in range(KILLS):
-        # In another order each time, so that each is hit about as often.
-        names = names or draw.sample(killer.names(), len(killer.names()))
-        until(site.victims, "something that runs")
+    while killer.killed.total() < KILLS:
+        if not names:  # each about as often, in another order each time
+            names = until(killer.names, "something that runs")
+            draw.shuffle(names)
         site.have_reports_due(1)
-        threading.Event().wait(draw.uniform(0, 2))
+        threading.Event().wait(draw.uniform(0, 2 if LONG else 1))
         killer.kill(names.pop())
     killer.end()
     until(site.is_whole, "everything runs again", STARTED)
@@ -117,11 +132,11 @@ def test_one_of_two_for_sockets_is_killed(site: Site) -> None:
     ports = {f"realtime-{number}": site.running.port + 2 + number for number in (1, 2)}
     before = {name: connected(port) for name, port in ports.items()}
     hit, other = sorted(ports, key=lambda name: -before[name])
-    killed = time.time()
+    at = time.time()
     site.kill(hit, site.victims()[hit])
-    back = until(lambda: site.first_hearing(killed), "all hear again", STARTED, pause=0.02) - killed
+    back = until(lambda: site.first_hearing(at), "all hear again", STARTED, pause=0.02) - at
     after = {name: connected(port) for name, port in ports.items()}
-    late = site.load.since("", killed).late
+    late = site.load.since("", at).late
     print(f"\n{hit} killed; sockets at the two: {before}, then {after}")  # noqa: T201
     print(f"all heard again after {back:.1f} s, nothing more than {late:.1f} s late")  # noqa: T201
     assert after[other] > before[other]
