@@ -3,6 +3,7 @@
     python scripts/stack.py up                      until Ctrl-C
     python scripts/stack.py manage createsuperuser  a management command in their environment
     python scripts/stack.py list                    what would be started
+    python scripts/stack.py restart                 migrate, and replace one process after the other, unnoticed
 
 Commands and environments are those of the compose file. What names a container's network or disk is this machine's
 instead; PostgreSQL, RabbitMQ and Redis have to run, each with a corner of its own for this.
@@ -15,17 +16,23 @@ the shell or in the file `.env`, and
     STACK_FOLDER     .stack: logs, one for each process, and what the processes write
 """
 
+import http.client
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from xmlrpc.client import Fault, ServerProxy
 
 import yaml
+from supervisor.xmlrpc import SupervisorTransport
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -59,6 +66,7 @@ class Process(NamedTuple):
     command: list[str]
     environment: dict[str, str]
     seconds_to_end: int
+    port: int = 0
 
     @property
     def name(self) -> str:
@@ -120,10 +128,9 @@ class Stack:
                         environment |= {f"{server}_HOST": HOST, f"{server}_PORT": str(port)}
                         ports.setdefault(name, []).append(port)
                 seconds = int(service["stop_grace_period"].removesuffix("s"))
-                found.append(Process(name, number, service.get("command", []), environment, seconds))
+                served = {port} & set(ports.get(name, ()))
+                found.append(Process(name, number, service.get("command", []), environment, seconds, sum(served)))
         gateway = next(process for process in found if process.service == "gateway")
-        for name, numbers in ports.items():
-            gateway.environment[f"{name.upper()}_SERVERS"] = " ".join(f"server {HOST}:{port};" for port in numbers)
         gateway.command[:] = ["nginx", "-e", "stderr", "-c", str(self.folder / "nginx.conf")]
         return found
 
@@ -132,11 +139,22 @@ class Stack:
         composed = {name: str(value) for name, value in self.services[service]["environment"].items()}
         return composed | {name: value for name, value in self.here.items() if name in composed}
 
-    def nginx(self) -> str:
-        """The gateway's configuration: what nginx's image makes of the template, in a frame that needs no root."""
+    def nginx(self, spared: Process | None = None) -> str:
+        """The gateway's configuration: what nginx's image makes of the template, in a frame that needs no root.
+
+        One replica may be spared: it is asked nothing.
+        """
         (gateway,) = (process for process in self.processes if process.service == "gateway")
+        variables = dict(gateway.environment)
+        for name in ("API_SERVERS", "REALTIME_SERVERS"):
+            # What the compose file says of its name, said of each address.
+            options = variables[name].partition("resolve")[2]
+            replicas = [each for each in self.processes if each.port and name == f"{each.service.upper()}_SERVERS"]
+            variables[name] = " ".join(
+                f"server {HOST}:{each.port}{' down' if each == spared else ''}{options}" for each in replicas
+            )
         site = (ROOT / "gateway" / "site.conf.template").read_text()
-        site = re.sub(r"\$\{(\w+)\}", lambda found: gateway.environment[found[1]], site)
+        site = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], site)
         paths = "".join(
             f"{name}_temp_path {self.folder}/nginx-{name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -191,6 +209,68 @@ class Stack:
         configuration.touch(mode=0o600)
         configuration.write_text(self.supervisor())
 
+    def restart(self) -> None:
+        """Replace every process by a new one, which runs the code that is there now.
+
+        In the order of docs/deployment.md. Sockets are told to come back, and resume elsewhere. Of two replicas of
+        `api` one is always asked and the other one is not; a single one is away for a moment.
+        """
+        self.manage("collectstatic", "--noinput", "--verbosity", "0", STATIC_ROOT=self.here["STATIC_ROOT"])
+        self.manage(*self.services["migrate"]["command"][2:], service="migrate")
+        served = ("realtime", "api", "gateway")
+        self._replace(*(each for each in self.processes if each.service not in served))
+        for process in self._replicas("realtime"):
+            self._replace(process)
+        api = self._replicas("api")
+        for process in api:
+            if len(api) > 1:
+                self._reload(spared=process)
+                wait_until_unused(process.port)
+            self._replace(process)
+        self._reload()
+
+    def _replicas(self, service: str) -> list[Process]:
+        return [process for process in self.processes if process.service == service]
+
+    def supervised(self) -> dict[str, str]:
+        """The states of all processes, by name, as the running supervisord tells them."""
+        with self._supervisord() as supervisord:
+            return {each["name"]: each["statename"] for each in supervisord.supervisor.getAllProcessInfo()}
+
+    def _supervisord(self) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self.folder}/supervisor.sock")
+        return ServerProxy("http://127.0.0.1", transport=transport)
+
+    def _replace(self, *processes: Process) -> None:
+        """Stop these, each as it is told to end, and start them again; return once those that answer do."""
+        names = {process.name for process in processes}
+        print(f"Replacing {', '.join(sorted(names))} …", flush=True)
+
+        def are(*states: str) -> bool:
+            found = self.supervised()
+            return all(found[name] in states for name in names)
+
+        with self._supervisord() as supervisord:
+            for name in names:
+                with suppress(Fault):  # it has ended by itself
+                    supervisord.supervisor.stopProcess(f"stack:{name}", False)
+            seconds = max(process.seconds_to_end for process in processes)
+            wait(lambda: are("STOPPED", "EXITED", "FATAL"), f"{names} have ended", seconds + 10)
+            for name in names:
+                supervisord.supervisor.startProcess(f"stack:{name}", False)
+        wait(lambda: are("RUNNING"), f"{names} run")
+        for process in processes:
+            if process.port:
+                wait(lambda port=process.port: answers(port), f"{process.name} answers")
+
+    def _reload(self, spared: Process | None = None) -> None:
+        """Have nginx read its configuration again, and wait until it asks nobody by the former one."""
+        master = int((self.folder / "nginx.pid").read_text())
+        former = nginx_workers(master)
+        (self.folder / "nginx.conf").write_text(self.nginx(spared))
+        os.kill(master, signal.SIGHUP)
+        wait(lambda: not former & nginx_workers(master), "nginx has read its configuration")
+
     def up(self) -> None:
         """Become supervisord."""
         self.prepare()
@@ -217,6 +297,64 @@ def quoted(value: str) -> str:
     if '"' in value:
         raise SystemExit(f"make stack cannot pass on a value with a quotation mark: {value}")
     return '"' + value.replace("%", "%%") + '"'
+
+
+def wait(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
+    """Return once that is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"Not so within {seconds:g} seconds: {what}.")
+        time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    """Whether a replica says that it is alive."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": "localhost"})
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def nginx_workers(master: int) -> set[int]:
+    """Those that take requests. One that is shutting down only goes on with what it has begun."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return {int(pid) for pid in children if b"shutting down" not in command_line(pid)}
+
+
+def command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it has ended
+        return b"shutting down"
+
+
+def wait_until_unused(port: int) -> None:
+    """Return once nobody has been connected to this port for a moment.
+
+    A moment, for somebody may have connected to nginx before it stopped listening, and ask only now.
+    """
+    unused_since = time.monotonic()
+
+    def is_unused() -> bool:
+        nonlocal unused_since
+        now = time.monotonic()
+        if is_connected(port):
+            unused_since = now
+        return now > unused_since + 0.5
+
+    wait(is_unused, f"nobody is connected to port {port}")
+
+
+def is_connected(port: int) -> bool:
+    """Whether there is a connection from the gateway to this port, by Linux' own list."""
+    remote, established = f"0100007F:{port:04X}", "01"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[2:4] == [remote, established] for line in lines)
 
 
 def make_database(url: str) -> None:
@@ -259,6 +397,8 @@ def main(arguments: list[str]) -> int:
         case ["list"]:
             for process in stack.processes:
                 print(f"{process.name:18} {shlex.join(process.command)}")
+        case ["restart"]:
+            stack.restart()
         case ["manage", *rest]:
             stack.manage(*rest)
         case _:

@@ -15,13 +15,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django_pm.schedules import configure
 
+TICKS_EXPIRE = 60  # seconds, by which the clocks of two machines may differ
+
 app = Celery("example")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 configure(app)
 
 for entry in app.conf.beat_schedule.values():
-    entry["schedule"] = min(entry["schedule"], settings.BEAT_SECONDS or entry["schedule"])
+    if 0 < settings.BEAT_SECONDS < entry["schedule"]:
+        entry["schedule"] = settings.BEAT_SECONDS
+        # While no worker runs, ticks that come so often must not pile up for as long as rare ones are good for.
+        entry["options"]["expires"] = max(settings.BEAT_SECONDS, TICKS_EXPIRE)
 
 
 def log_as_the_site_does(**_options: Any) -> None:

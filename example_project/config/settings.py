@@ -132,6 +132,9 @@ if DATABASE_URL:
                 "min_size": 1,
                 "max_size": DATABASE_POOL,
                 "timeout": 10,  # seconds that a request waits for one to come back
+                # After so long it begins again to try for a connection, at short intervals. They double meanwhile, so
+                # by its own five minutes it would notice a PostgreSQL that is back only minutes later.
+                "reconnect_timeout": 10,
             }
     DATABASES = {"default": DATABASE}
 else:

@@ -6,8 +6,6 @@ lost for certain when it crashes, while the mail server thinks about a message.
 
 import json
 import os
-import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,41 +19,20 @@ import pytest
 from django_pm.mail import UNSURE
 from django_pm.models import MailState
 from tests.events.workers import until
-from tests.example.site import ROOT, free_port
+from tests.example.site import ROOT
+from tests.postgres_server import PostgreSQL, programs
 
 pytestmark = pytest.mark.postgres
 
 NUMBER = 30
-SETTINGS = ["fsync=on", "synchronous_commit=on", "autovacuum=off", "bgwriter_lru_maxpages=0"]
+SETTINGS = ("fsync=on", "synchronous_commit=on", "autovacuum=off", "bgwriter_lru_maxpages=0")
 
 
-class Cluster:
+class Cluster(PostgreSQL):
     """A server that may crash."""
 
-    def __init__(self, folder, programs):
-        self.port = free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self._folder, self._programs = folder, programs
-        # It refuses to be root.
-        self._user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-        shutil.chown(folder, self._user)
-        self._run("initdb", "--username", "postgres", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
-
-    def _run(self, program, *arguments):
-        command = [self._programs / program, "--pgdata", self._folder / "data", *arguments]
-        options = {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid} if os.getuid() == 0 else {}
-        subprocess.run(command, check=True, cwd=self._folder, stdout=subprocess.DEVNULL, **options)
-
     def start(self):
-        settings = [
-            f"port={self.port}",
-            "listen_addresses=127.0.0.1",
-            f"unix_socket_directories={self._folder}",
-            *SETTINGS,
-        ]
-        options = " ".join(f"-c {setting}" for setting in settings)
-        self._run("pg_ctl", "start", "--wait", "--log", str(self._folder / "log"), "--options", options)
-
+        super().start()
         with psycopg.connect(self.url) as connection:
             writer = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
             (self._writer,) = writer.fetchone()
@@ -67,16 +44,6 @@ class Cluster:
         until(lambda: not Path(f"/proc/{self._writer}").exists(), "the end of it")
         until(self.answers, "it to be back", 60, pause=0.1)
 
-    def answers(self):
-        try:
-            psycopg.connect(self.url).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def stop(self):
-        self._run("pg_ctl", "stop", "--mode", "immediate", "--wait")
-
     def states(self):
         with psycopg.connect(self.url) as connection:
             return Counter(state for (state,) in connection.execute("SELECT state FROM django_pm_mail"))
@@ -84,11 +51,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster():
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
-    if not found[-1].is_file():
-        pytest.skip("no initdb here")
+    place = programs()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        cluster = Cluster(Path(folder), found[-1].parent)
+        cluster = Cluster(Path(folder), place, SETTINGS)
         cluster.start()
         try:
             yield cluster

@@ -75,6 +75,12 @@ def test_beat_looks_no_more_rarely_than_told(tmp_path: Path) -> None:
         assert max(settings(tmp_path, "config.celery", schedule, **PRODUCTION, BEAT_SECONDS=seconds)) == most
 
 
+def test_ticks_that_come_often_do_not_pile_up(tmp_path: Path) -> None:
+    expire = "[entry['options'].get('expires') for entry in config.celery.app.conf.beat_schedule.values()]"
+    for seconds, found in (("2", {60}), ("90", {None, 90}), ("0", {None})):
+        assert set(settings(tmp_path, "config.celery", expire, **PRODUCTION, BEAT_SECONDS=seconds)) == found
+
+
 GIVEN = "from-the-proxy-0001"
 
 

@@ -45,7 +45,7 @@ class TestDatabase:
     )
     def test_pooled(self, tmp_path: Path, module: str, variables: dict[str, str], size: int) -> None:
         database = self.database(tmp_path, module, **variables)
-        assert database["OPTIONS"]["pool"] == {"min_size": 1, "max_size": size, "timeout": 10}
+        assert database["OPTIONS"]["pool"] == {"min_size": 1, "max_size": size, "timeout": 10, "reconnect_timeout": 10}
         assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (0, True)
 
     @pytest.mark.parametrize(("module", "variables"), [("config.wsgi", {}), ("config.asgi", {"DATABASE_POOL": "0"})])

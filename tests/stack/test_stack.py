@@ -45,7 +45,16 @@ def test_replicas_have_ports_of_their_own(stack: ModuleType) -> None:
     ]
     assert ports == ["9001", "9002", "9003", "9004"]
     for port in ports:
-        assert made.nginx().count(f"server 127.0.0.1:{port};") == 1
+        assert made.nginx().count(f"server 127.0.0.1:{port} max_fails=0;") == 1
+
+
+def test_a_replica_is_spared(stack: ModuleType) -> None:
+    made = stack.Stack({"STACK_PORT": "9000"})
+    (spared,) = (process for process in made.processes if process.name == "api-2")
+    conf = made.nginx(spared)
+    assert conf.count("down") == 1
+    assert "server 127.0.0.1:9002 down max_fails=0;" in conf
+    assert "server 127.0.0.1:9001 max_fails=0;" in conf
 
 
 def test_supervisord_reads_every_value_as_it_is(stack: ModuleType) -> None:

@@ -8,14 +8,11 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -25,101 +22,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.example.site import Browser, free_port, own_database
 from tests.redis_server import own_redis
 from tests.serving.conftest import frame, listen
-from tests.stack.conftest import SCRIPT, SITE
+from tests.stack.conftest import SITE
+from tests.stack.running import PASSWORD, PATIENCE, Running, until
 from tests.stack.test_images import DOCKERFILE
 from tests.tasks.processes.parts import own_rabbitmq
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.redis,
+    pytest.mark.rabbitmq,
+    pytest.mark.xdist_group("walk"),  # in one process, and in this order
+]
 
-PATIENCE = 40
 USER = "ada"
-PASSWORD = "demo"  # what `Browser` signs in with
 TOKEN = "scrape-me"
 REPLICAS = {1: "api-1", 2: "api-2", 3: "realtime-1"}
 """By their ports, counted from the gateway's."""
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """What it says once that is true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {PATIENCE} seconds")
-
-
-class Running:
-    """The stack, started and to be ended by Ctrl-C."""
-
-    def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
-        self.port = free_ports(5)
-        self.browser = Browser(f"http://127.0.0.1:{self.port}")
-        self.environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
-            "STACK_FOLDER": str(folder),
-            "STACK_PORT": str(self.port),
-            "STACK_SMTP_PORT": str(free_port()),
-            "BEAT_SECONDS": "1",
-            "API_REPLICAS": "2",
-            "REALTIME_REPLICAS": "1",
-            "METRICS_TOKEN": TOKEN,
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
-            **variables,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(SCRIPT), *arguments]
-
-    def start(self) -> None:
-        with (self.folder / "out").open("w") as output:
-            self.process = subprocess.Popen(
-                self.command("up"), env=self.environment, stdout=output, stderr=output, start_new_session=True
-            )
-        until(self.answers, "the start")
-        # What the sockets' server says to anything but a socket.
-        until(lambda: self.answers("/ws/", 426), "the start of the sockets")
-
-    def answers(self, path: str = "/accounts/login/", status: int = 200, port: int = 0) -> bool:
-        """The gateway, or what listens on this port."""
-        assert self.process
-        assert self.process.poll() is None, self.said("out")
-        try:
-            return Browser(f"http://127.0.0.1:{port or self.port}").ask(path).status == status
-        except OSError:
-            return False
-
-    def said(self, name: str) -> str:
-        path = self.folder / name
-        return path.read_text() if path.exists() else ""
-
-    def pids(self) -> list[int]:
-        """All processes that are working in its environment."""
-        mine = str(self.folder).encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if mine in (path / "environ").read_bytes() + (path / "cmdline").read_bytes():
-                    found.append(int(path.name))
-            except OSError:
-                continue
-        return found
-
-    def end(self) -> int:
-        assert self.process
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=PATIENCE)
-
-
-def free_ports(number: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        with ExitStack() as taken, suppress(OSError):
-            for port in range(first, first + number):
-                taken.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +46,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         database = services.enter_context(own_database())["DATABASE_URL"]
         redis, rabbitmq = services.enter_context(own_redis()), services.enter_context(own_rabbitmq())
         where = {"STACK_DATABASE_URL": database, "STACK_REDIS_URL": redis.url, "STACK_BROKER_URL": rabbitmq.url}
-        running = Running(tmp_path_factory.mktemp("stack"), **where)
+        running = Running(tmp_path_factory.mktemp("stack"), METRICS_TOKEN=TOKEN, **where)
         try:
             running.start()
             make_user = running.command("manage", "createsuperuser", "--noinput", "--username", USER)

@@ -7,15 +7,17 @@ answer with the object as a reader would get it now.
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import IntegrityError, OperationalError, connections, router, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import QuerySet
 from django.db.models.signals import post_save, pre_save
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from rest_framework import status
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied, ValidationError
 from rest_framework.metadata import BaseMetadata
@@ -43,7 +45,22 @@ from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
 from django_pm.models import recorder
 from django_pm.models.base import ProjectObject
 
+logger = logging.getLogger(__name__)
+
 ORIGIN = "api"
+
+AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
+"""What PostgreSQL says when it is stopped, has crashed, is starting, or takes nobody more."""
+
+
+class DatabaseAway(APIException):
+    """Whether a write took effect is not known: its commit may have been what got no answer."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "database_away"
+    default_detail = _lazy("The database does not answer. Try again later.")
+    wait = 2
+    """Seconds, for ``Retry-After``."""
 
 
 class ConflictError(APIException):
@@ -351,9 +368,20 @@ def _as_api_error(exc: Exception) -> Exception:
     if isinstance(exc, IntegrityError) or _is_lost_race(exc):
         # What was there when the input was checked is gone or taken: somebody else was quicker.
         return ConflictError(_("This changed while you wrote. Read it again and retry."))
+    if _is_away(exc):
+        logger.warning("The database is away: %s", exc)
+        return DatabaseAway()
     return exc
 
 
 def _is_lost_race(exc: Exception) -> bool:
     """Whether PostgreSQL gave this transaction up for another one (deadlock, serialization failure)."""
     return isinstance(exc, OperationalError) and getattr(exc.__cause__, "sqlstate", None) in {"40P01", "40001"}
+
+
+def _is_away(exc: Exception) -> bool:
+    """Whether PostgreSQL cannot be reached, or has ended the connection; without a code it is psycopg that says so."""
+    if not isinstance(exc, (InterfaceError, OperationalError)) or not hasattr(exc.__cause__, "sqlstate"):
+        return False
+    code = exc.__cause__.sqlstate
+    return code is None or code.startswith("08") or code in AWAY

@@ -32,6 +32,7 @@ NAMES = {
     415: "UnsupportedMediaType",
     422: "UnprocessableContent",
     429: "TooManyRequests",
+    503: "ServiceUnavailable",
 }
 REFUSALS = {
     400: "Something in the request is wrong; the answer names it.",
@@ -45,8 +46,9 @@ REFUSALS = {
     415: "Only JSON is read.",
     422: "The `Idempotency-Key` was used with another body.",
     429: "Too many requests; `Retry-After` says for how many seconds.",
+    503: "The database does not answer; `Retry-After` says when to try again. A write may have taken effect.",
 }
-EVERYWHERE = {401, 403, 406, 429}
+EVERYWHERE = {401, 403, 406, 429, 503}
 OF_ACTION = {
     "list": {400},
     "create": {400, 404, 409, 413, 415, 422},  # 404: what this key once made, or what it belongs to, is gone
@@ -157,7 +159,7 @@ class ApiSchema(AutoSchema):
         error = ResolvedComponent("Error", ResolvedComponent.SCHEMA, ERROR, object="Error")
         self.registry.register_on_missing(error)
         answer = {"description": REFUSALS[code], "content": {"application/json": {"schema": error.ref}}}
-        if code == status.HTTP_429_TOO_MANY_REQUESTS:
+        if code in {status.HTTP_429_TOO_MANY_REQUESTS, status.HTTP_503_SERVICE_UNAVAILABLE}:
             answer["headers"] = {"Retry-After": RETRY_AFTER}
         name = NAMES[code]
         component = ResolvedComponent(name, ResolvedComponent.RESPONSE, answer, object=name)

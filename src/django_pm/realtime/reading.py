@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -35,7 +36,11 @@ RECENT_EVENTS = 50_000
 """How far back the log is searched for the most recently active projects, where somebody sees very many."""
 
 AT_ONCE = 500
-"""In how many projects events are read in a turn. A log that nobody has read for long is not caught up with in one."""
+"""In how many projects events are read in a turn, of those that somebody follows."""
+
+OTHERS_SECONDS = 0.2
+"""How long a turn looks at projects that nobody follows, when it has looked at those that somebody does. A night's
+reports are an event in each project there is: what people follow must not wait until all of these are numbered."""
 
 CHUNK = 5_000
 
@@ -276,9 +281,14 @@ def look(question: Question) -> tuple[list[Found], set[Credential]]:
         stand = question.poll()
         concerned |= {key for key, place in stand.items() if place != question.places.get(key)}
         concerned |= unnumbered_projects()
-    # What is hinted at or followed comes first; the rest was written while nobody listened, and is in no hurry.
-    urgent = question.hinted | question.places.keys()
-    found = [_find(key, question) for key in sorted(concerned, key=lambda key: key not in urgent)[:AT_ONCE]]
+    followed = {key for key in concerned if key in question.places}
+    found = [_find(key, question) for key in islice(followed, AT_ONCE)]
+    # The rest as long as there is time. It stays unnumbered, so the next poll finds it.
+    until = time.monotonic() + OTHERS_SECONDS
+    for key in sorted(concerned - followed, key=lambda key: key not in question.hinted):
+        found.append(_find(key, question))
+        if time.monotonic() >= until:
+            break
     checks = question.checks or any(each.news.seen_by for each in found if each is not None)
     return [each for each in found if each], no_longer_valid(question.credentials) if checks else set()
 

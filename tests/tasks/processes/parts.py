@@ -147,6 +147,7 @@ class RabbitMQ:
             "RABBITMQ_NODE_PORT": str(self.port),
             "RUNNING_UNDER_SYSTEMD": "true",  # the node is the process itself, not the child of a shell
         }
+        self._control = str(Path(server).with_name("rabbitmqctl"))
         self._names = self._run("epmd", "-port", str(names), "-address", HOST)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -165,6 +166,10 @@ class RabbitMQ:
     def start(self) -> None:
         self.process = self._run(self._server)
         wait_until_it_listens(self.port, self.process, self.log, START_SECONDS)
+
+    def control(self, *arguments: str) -> None:
+        """Have `rabbitmqctl` do something at this node."""
+        assert self._run(self._control, *arguments).wait(START_SECONDS) == 0, self.log.read_text()
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
