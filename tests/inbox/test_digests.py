@@ -148,6 +148,18 @@ def test_messages_are_forgotten_in_pieces(clock, ben, project, monkeypatch):
     assert list(Mail.objects.all()) == [waiting]
 
 
+def test_a_comment_is_one_line_of_the_list(sink, clock, ben, project):
+    NotificationPreferences.objects.update(channels={"assigned": [], "commented": ["digest"]})
+    task = give(ben, project)
+    factories.make_comment(task, content="Two things:\n\n- deep\n- wide " + "and so on " * 50)
+    relay_events()
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    [line] = [line for line in text.splitlines() if line.startswith("- ")]
+    assert line.startswith("- There is a new comment. Two things: - deep - wide and so on")
+    assert line.endswith("…")
+
+
 def test_the_bound_is_one_of_what_is_told(sink, clock, ben, project, monkeypatch):
     """What was taken back takes no room, and is not counted among the rest."""
     monkeypatch.setattr(digests, "MOST_ITEMS", 2)

@@ -15,6 +15,7 @@ from django_pm.services.digests import Digest, Overdue
 from django_pm.services.notices import Item, Notice
 
 LONGEST_COMMENT = 2_000
+LONGEST_BRIEF = 200
 """In characters."""
 
 
@@ -23,6 +24,11 @@ class Line(NamedTuple):
 
     sentence: str
     text: str = ""
+
+    @property
+    def brief(self) -> str:
+        """How what was written begins, on one line."""
+        return Truncator(" ".join(self.text.split())).chars(LONGEST_BRIEF)
 
 
 class Part(NamedTuple):
