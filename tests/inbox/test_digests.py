@@ -134,9 +134,11 @@ def test_what_a_digest_has_told_is_not_told_again_when_the_message_is_forgotten(
     assert sent(sink) == []
 
 
-def test_messages_are_forgotten_in_pieces(clock, ben, project, monkeypatch):
+@pytest.mark.parametrize("found_at_once", [4, 5, 6])
+def test_messages_are_forgotten_in_pieces(clock, ben, project, monkeypatch, found_at_once):
     """Each of its own transaction, and not all read before the first goes."""
     monkeypatch.setattr(pruning, "PIECE", 2)
+    monkeypatch.setattr(pruning, "FOUND_AT_ONCE", found_at_once)
     for number in range(5):
         Mail.objects.create(recipient=ben, kind="notice", occurrence=str(number), state=MailState.SENT)
     waiting = Mail.objects.create(recipient=ben, kind="notice", occurrence="waiting")

@@ -15,6 +15,9 @@ from django_pm.models import Firing, IdempotencyKey, Mail, Notification, Project
 PIECE = 2_000
 """How many rows are deleted in one transaction."""
 
+FOUND_AT_ONCE = 100_000
+"""How many keys of them are read before."""
+
 
 def prune(*, days: int | None = None, count: int | None = None, hard_cap_days: int | None = None) -> dict[str, int]:
     """Delete it, events by the settings or by the limits given; how many of each there were."""
@@ -31,10 +34,13 @@ def _delete(rows: QuerySet[Any]) -> int:
     """Delete these in pieces, each in a transaction of its own; how many there were.
 
     Django reads what something points at before it deletes it, as notifications do at mail: a year's all at once would
-    have to fit into memory, and be held locked until the end.
+    have to fit into memory, and be held locked until the end. Which they are is not asked for each piece: to find the
+    watches of what is gone, all are looked at.
     """
-    number, behind = 0, rows.order_by("pk")
-    while keys := list(behind.values_list("pk", flat=True)[:PIECE]):
-        number += rows.filter(pk__in=keys).delete()[0]
-        behind = rows.order_by("pk").filter(pk__gt=keys[-1])
+    number, there = 0, True
+    while there:
+        keys = list(rows.order_by().values_list("pk", flat=True)[:FOUND_AT_ONCE])
+        for start in range(0, len(keys), PIECE):
+            number += rows.filter(pk__in=keys[start : start + PIECE]).delete()[0]
+        there = len(keys) == FOUND_AT_ONCE
     return number
