@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -32,7 +34,7 @@ from django_pm.models import (
     Task,
     Watch,
 )
-from django_pm.services import resending
+from django_pm.services import channels, resending
 
 ORIGIN = "admin"
 
@@ -168,8 +170,22 @@ class FiringAdmin(ReadOnlyModelAdmin):
     search_fields = ["=task_id"]
 
 
+class ChannelsForm(forms.ModelForm):
+    """Takes for channels what the API takes."""
+
+    def clean_channels(self) -> dict[str, Any]:
+        chosen = self.cleaned_data["channels"] or {}
+        if not isinstance(chosen, dict):
+            raise ValidationError(_("Expected an object: for each reason a list of channels."))
+        wrong = [f"{reason}: {text}" for reason in chosen for text in channels.problems_of(reason, chosen[reason])]
+        if wrong:
+            raise ValidationError(wrong)
+        return chosen
+
+
 @admin.register(NotificationPreferences)
 class NotificationPreferencesAdmin(admin.ModelAdmin):
+    form = ChannelsForm
     list_display = ["user", "language", "time_zone", "reminders", "reports", "digest_hour", "overdue_digest"]
     list_select_related = ["user"]
     raw_id_fields = ["user"]
@@ -179,6 +195,7 @@ class NotificationPreferencesAdmin(admin.ModelAdmin):
 class ProjectChannelsAdmin(admin.ModelAdmin):
     """Where somebody wants to be told of one project, where that differs."""
 
+    form = ChannelsForm
     list_display = ["user", "project_id", "channels"]
     list_select_related = ["user"]
     raw_id_fields = ["user"]

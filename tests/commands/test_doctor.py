@@ -52,6 +52,12 @@ def _mail_stays_here(settings):
 
 
 @pytest.fixture(autouse=True)
+def _only_the_subscribers_of_a_test(monkeypatch):
+    """Without our own, whom no relay has served here."""
+    monkeypatch.setattr(subscribers, "_subscriptions", {})
+
+
+@pytest.fixture(autouse=True)
 def _nothing_added(monkeypatch):
     """Without the checks that other tests, which make Celery apps, have added."""
     monkeypatch.setattr(findings, "_further", {})

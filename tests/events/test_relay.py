@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import call_command
+from django.db import transaction
 from django.utils import timezone
 
 from django_pm.context import in_request, request_id
@@ -17,7 +18,7 @@ from django_pm.events import subscribe
 from django_pm.events.relay import Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
 from django_pm.events.subscribers import registered, unsubscribe
-from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Task
+from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Subscriber, Task
 from django_pm.services import notifying
 from tests import factories
 
@@ -333,3 +334,45 @@ def test_a_failure_is_logged_with_the_request(
     finally:
         caplog.handler.removeFilter(note)
     assert requests == ["request-one"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beginning_holds_nothing_back_and_misses_nothing() -> None:
+    """What happens while it lasts is handed over, and it is committed by and by."""
+    project, ear, happened = factories.make_project(), Ear(), []
+
+    def begin() -> None:
+        happened.append(transaction.get_connection().in_atomic_block)
+        factories.make_task(project)
+
+    subscribe("late", ear, begin=begin)
+    try:
+        relay_events()
+        relay_events()
+        assert happened == [False], "once, and in no transaction"
+        assert len(ear.heard) == 1
+    finally:
+        unsubscribe("late")
+
+
+def test_a_beginning_that_was_cut_off_begins_again(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    ear, outcomes = Ear(), iter([RuntimeError("cut off"), None])
+
+    def begin() -> None:
+        if error := next(outcomes):
+            raise error
+
+    subscribe("late", ear, begin=begin)
+    try:
+        relay_events()
+        assert not Subscriber.objects.filter(name="late").exists()
+        factories.make_task(project)
+        relay_events()
+        assert Subscriber.objects.filter(name="late").exists()
+        assert ear.heard == [], "it begins when its beginning is over"
+        factories.make_task(project)
+        relay_events()
+        assert len(ear.heard) == 1
+    finally:
+        unsubscribe("late")

@@ -6,12 +6,16 @@ import datetime as dt
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_pm.events.relay import relay_events
 from django_pm.mail import send_queue
 from django_pm.models import Mail, MailKind, MailState, Notification, NotificationPreferences, Role
-from django_pm.services import digests, inbox
+from django_pm.models.mail import KEPT_FOR
+from django_pm.services import digests, inbox, pruning, reminders, reports
+from django_pm.services.pruning import prune
 from tests import factories
 from tests.inbox.test_mail import reachable
 
@@ -118,6 +122,113 @@ def test_by_task_and_with_a_bound(sink, clock, ben, project, monkeypatch):
     [text] = sent(sink)
     assert [number for number in range(5) if f"Dig {number}" in text] == [0, 1, 2]
     assert "And 2 more." in text
+
+
+def test_what_a_digest_has_told_is_not_told_again_when_the_message_is_forgotten(sink, clock, ben, project):
+    give(ben, project)
+    clock.move_to(MORNING + HOUR)
+    assert len(sent(sink)) == 1
+    clock.move_to(MORNING + 2 * HOUR + KEPT_FOR)
+    assert prune()["mail"] == 1
+    assert Notification.objects.filter(recipient=ben, read_at__isnull=True).exists(), "kept for longer than the message"
+    assert sent(sink) == []
+
+
+@pytest.mark.parametrize("found_at_once", [4, 5, 6])
+def test_messages_are_forgotten_in_pieces(clock, ben, project, monkeypatch, found_at_once):
+    """Each of its own transaction, and not all read before the first goes."""
+    monkeypatch.setattr(pruning, "PIECE", 2)
+    monkeypatch.setattr(pruning, "FOUND_AT_ONCE", found_at_once)
+    for number in range(5):
+        Mail.objects.create(recipient=ben, kind="notice", occurrence=str(number), state=MailState.SENT)
+    waiting = Mail.objects.create(recipient=ben, kind="notice", occurrence="waiting")
+    clock.move_to(MORNING + HOUR + KEPT_FOR)
+    with CaptureQueriesContext(connection) as captured:
+        assert prune()["mail"] == 5
+    deletes = [query["sql"] for query in captured if query["sql"].startswith("DELETE")]
+    assert sum(Mail._meta.db_table in delete for delete in deletes) == 3
+    assert list(Mail.objects.all()) == [waiting]
+
+
+def test_a_comment_is_one_line_of_the_list(sink, clock, ben, project):
+    NotificationPreferences.objects.update(channels={"assigned": [], "commented": ["digest"]})
+    task = give(ben, project)
+    factories.make_comment(task, content="Two things:\n\n- deep\n- wide " + "and so on " * 50)
+    relay_events()
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    [line] = [line for line in text.splitlines() if line.startswith("- ")]
+    assert line.startswith("- There is a new comment. Two things: - deep - wide and so on")
+    assert line.endswith("…")
+
+
+def test_the_bound_is_one_of_what_is_told(sink, clock, ben, project, monkeypatch):
+    """What was taken back takes no room, and is not counted among the rest."""
+    monkeypatch.setattr(digests, "MOST_ITEMS", 2)
+    for number in range(3):
+        give(ben, project, f"Taken {number}")
+    project.tasks.update(assignee=None)
+    give(ben, project, "Dig")
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    assert "Dig" in text
+    assert "more." not in text
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "expected"),
+    [
+        ({}, ["It is due on"]),
+        ({"due_date": MORNING + 9 * HOUR}, []),
+        ({"due_date": None}, []),
+        ({"status": "completed"}, []),
+        ({"assignee": None}, []),
+    ],
+    ids=["nothing", "moved", "without", "done", "taken"],
+)
+def test_due_soon_is_told_as_long_as_it_is(sink, clock, ben, project, meanwhile, expected):
+    NotificationPreferences.objects.update(reminders=False, channels={"assigned": [], "due_soon": ["digest"]})
+    task = factories.make_task(project, assignee=ben, due_date=MORNING + 8 * HOUR)
+    reminders.queue_due()
+    for name, value in meanwhile.items():
+        setattr(task, name, value)
+    task.save()
+    clock.move_to(MORNING + HOUR)
+    assert [words for text in sent(sink) for words in ("It is due on", "It was due on") if words in text] == expected
+
+
+def test_a_date_that_was_moved_is_told_once(sink, clock, ben, project):
+    NotificationPreferences.objects.update(reminders=False, channels={"assigned": [], "due_soon": ["digest"]})
+    task = factories.make_task(project, assignee=ben, due_date=MORNING + 8 * HOUR)
+    reminders.queue_due()
+    task.due_date += HOUR
+    task.save()
+    reminders.queue_due()
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    assert text.count("due on") == 1
+
+
+def test_what_was_due_before_the_digest_was_due(sink, clock, ben, project):
+    NotificationPreferences.objects.update(reminders=False, channels={"assigned": [], "due_soon": ["digest"]})
+    factories.make_task(project, assignee=ben, due_date=MORNING + HOUR / 2)
+    reminders.queue_due()
+    clock.move_to(MORNING + HOUR)
+    [text] = sent(sink)
+    assert "It was due on May 6, 2030, 6:30 a.m. (UTC)." in text
+
+
+def test_a_report_is_that_of_its_day(sink, clock, people, told, project):
+    """A digest is read the day after."""
+    ada = reachable(people("ada", Role.MANAGER))
+    NotificationPreferences.objects.create(user=ada, reports=True, channels={"report_ready": ["digest"]})
+    told()
+    reports.make_today(actor=factories.make_superuser(), project=project)
+    relay_events()
+    Mail.objects.all().delete()
+    clock.move_to(MORNING + DAY + 3 * HOUR)
+    [text] = sent(sink)
+    assert "The report of May 6, 2030 is ready." in text
 
 
 def test_two_schedules_at_once_send_one(sink, clock, ben, project):

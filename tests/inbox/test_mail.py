@@ -330,6 +330,35 @@ def test_a_title_breaks_no_header(sink, ada, ben, project):
     assert message["Subject"] == f"Dig Bcc: all@example.org ({project.name})"
 
 
+@pytest.mark.parametrize("policy", ["RolePolicy", "OpenPolicy"])
+def test_of_a_project_that_is_gone_nothing_leaves(sink, ada, ben, project, settings, policy):
+    """Also to those who see every project that there is."""
+    settings.DJANGO_PM = {**settings.DJANGO_PM, "POLICY": f"django_pm.access.{policy}"}
+    ben.is_superuser = True
+    ben.save()
+    with acting(ada):
+        project.memberships.filter(user=ben).delete()
+        factories.make_member(project, ben)
+    relay_events()
+    project.delete()
+    assert leave(sink) == {}
+    reason = "It is not seen any more, or gone."
+    assert [(mail.state, mail.reason) for mail in Mail.objects.all()] == [(MailState.SKIPPED, reason)]
+
+
+def test_a_comment_is_not_told_under_a_task_that_it_has_left(sink, ada, ben, project):
+    task = factories.make_task(project, assignee=ben)
+    relay_events()
+    leave(sink)
+    with acting(ada):
+        comment = factories.make_comment(task, ada, content="Secret.")
+    relay_events()
+    comment.task = factories.make_task()
+    comment.save()
+    relay_events()
+    assert leave(sink) == {}
+
+
 def test_in_the_language_and_zone_of_the_recipient(sink, ada, ben, project, settings):
     NotificationPreferences.objects.create(
         user=ben, time_zone="Asia/Tokyo", channels={"due_soon": ["digest"], "assigned": []}

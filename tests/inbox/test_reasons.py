@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from django_pm.models import Level, Role, Watched
+from django_pm.context import acting
+from django_pm.models import Level, Notification, NotificationPreferences, ProjectChannels, Role, Watch, Watched
 from django_pm.services import reports, watching
+from django_pm.services.mentions import OF_THE_NAME, logins_in
 from tests import factories
 from tests.factories import login_name
 
@@ -21,6 +25,27 @@ def test_whoever_is_given_a_task(write, project, people, told):
     told()
     write.edit(ben, task, assignee=cleo)
     assert told() == {cleo: [("assigned", "task")]}
+
+
+def test_an_actor_who_is_no_user(project, people, told):
+    """A host's own code may act as somebody whom the user model does not know."""
+    ben = people("ben")
+    told()
+    with acting(SimpleNamespace(pk="robot", get_username=str)):
+        factories.make_task(project, assignee=ben)
+    assert told() == {ben: [("assigned", "task")]}
+
+
+def test_choices_that_are_none(project, people, told):
+    """One person's broken row does not keep anybody from being told."""
+    ben, cleo = people("ben"), people("cleo")
+    told()
+    broken = {"assigned": ["mail", "digest"], "mentioned": "mail"}
+    NotificationPreferences.objects.create(user=ben, channels=broken)
+    ProjectChannels.objects.create(user=ben, project_id=project.pk, channels=broken)
+    factories.make_task(project, assignee=ben, description=f"@{login_name('cleo')}")
+    assert told() == {ben: [("assigned", "task")], cleo: [("mentioned", "task")]}
+    assert Notification.objects.get(recipient=ben, reason="assigned").by_mail == "mail", "as the site has it"
 
 
 def test_nobody_is_told_of_their_own_act(write, project, people, told):
@@ -192,3 +217,56 @@ def test_whoever_had_to_do_with_a_task_before_there_was_an_inbox(project, people
     assert set(Notification.objects.values_list("recipient", "reason")) == {
         (user.pk, "commented") for user in (maker, has, spoke)
     }
+
+
+def test_a_name_is_known_in_each_form_of_its_letters(project, people, told):
+    """Some keyboards write a letter and its accent apart, as no login name is kept."""
+    ben = factories.make_user("jos\N{LATIN SMALL LETTER E WITH ACUTE}")
+    factories.make_member(project, ben)
+    told()
+    apart = login_name("jose\N{COMBINING ACUTE ACCENT}")
+    factories.make_task(project, description=f"Ask @{apart}!")
+    assert told() == {ben: [("mentioned", "task")]}
+
+
+@pytest.mark.parametrize("end", ["", ".", "...", "-", "." * 100, ".+-"])
+def test_what_ends_a_sentence_is_not_the_name(project, people, told, end):
+    ben = people("ben")
+    told()
+    factories.make_task(project, description=f"Ask @{login_name('ben')}{end} Now.")
+    assert told() == {ben: [("mentioned", "task")]}
+
+
+def test_a_text_of_dots_is_few_names():
+    assert len(logins_in("@a" + "." * 250)) == OF_THE_NAME + 2
+
+
+def test_whoever_had_to_do_with_a_task_before_the_inbox_began(project, people, monkeypatch):
+    """In pieces, and going on where it was cut off."""
+    monkeypatch.setattr(watching, "BATCH", 2)
+    maker, has, spoke = people("maker"), people("has"), people("spoke")
+    tasks = [factories.make_task(project, created_by=maker, assignee=has) for _each in range(5)]
+    for task in tasks[:3]:
+        factories.make_comment(task, spoke)
+        factories.make_comment(task, has)
+    watching.say(user=has, kind=Watched.TASK, key=tasks[0].pk, level=Level.MUTED)
+    insert, pieces = watching._insert, []
+
+    def cut_off(pairs):
+        if len(pieces) == 4:
+            raise RuntimeError("cut off")
+        pieces.append(pairs)
+        insert(pairs)
+
+    monkeypatch.setattr(watching, "_insert", cut_off)
+    with pytest.raises(RuntimeError, match="cut off"):
+        watching.involve_everybody()
+    done = Watch.objects.count()
+    monkeypatch.setattr(watching, "_insert", lambda pairs: pieces.append(pairs) or insert(pairs))
+    watching.involve_everybody()
+    assert Watch.objects.count() - done == sum(len(pairs) for pairs in pieces[4:]), "nothing is done twice"
+    involved = {task.pk: watching.hearing_of(task.pk, project.pk) for task in tasks}
+    everybody = {maker.pk, has.pk, spoke.pk}
+    assert involved[tasks[0].pk] == everybody - {has.pk}
+    assert involved[tasks[1].pk] == involved[tasks[2].pk] == everybody
+    assert involved[tasks[3].pk] == involved[tasks[4].pk] == everybody - {spoke.pk}

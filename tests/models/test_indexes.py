@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import random
 import re
+import uuid
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,8 +20,8 @@ from django.urls import reverse
 
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
-from django_pm.models import Comment, Membership, Project, Role, Task
-from django_pm.services import escalating, reminders
+from django_pm.models import Comment, Membership, Notification, Project, Role, Task
+from django_pm.services import escalating, inbox, reminders
 from django_pm.services.reminders import queue_due
 from tests.factories import make_rule, make_superuser, make_user
 
@@ -309,6 +310,34 @@ def test_planner_reads_the_tasks_of_one_project_for_its_rules(site, db, conditio
         assert_reads_no_table_whole(plan, "task", "event")
         (scan, *_events) = [node for node in nodes(plan) if node.get("Relation Name") == "django_pm_task"]
         assert "project_id = " in json.dumps(scan), scans(plan)
+
+
+@pytest.mark.postgres
+def test_planner_looks_up_the_task_of_each_notification(site, db):
+    """And does not first read all tasks that the reader sees."""
+    told = Task.objects.filter(project__memberships__user=site["member"]).order_by("pk")
+    Notification.objects.bulk_create(
+        Notification(
+            recipient=site["member"],
+            reason="commented",
+            project_id=task.project_id,
+            task_id=task.pk,
+            object_type="task",
+            object_id=str(task.pk),
+            event_uuid=uuid.uuid4(),
+        )
+        for task in [*told] * 3
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE django_pm_notification")
+    rows = inbox.of(site["member"])
+    with CaptureQueriesContext(connection) as captured:
+        assert len(inbox.with_titles(rows)[:50]) == 50
+        assert rows.unread().count() > 50
+    for query in captured:
+        tasks = [node for node in nodes(plan_of(query["sql"])) if node.get("Relation Name") == "django_pm_task"]
+        assert tasks
+        assert {node.get("Index Name") for node in tasks} == {"django_pm_task_pkey"}
 
 
 @pytest.mark.postgres

@@ -78,16 +78,17 @@ def _relay(subscription: Subscription, for_at_most: dt.timedelta) -> Relayed:
 def _begin(subscription: Subscription) -> None:
     """A subscriber seen for the first time begins at the heads: it did not subscribe to the past."""
     using = database()
+    subscribers = Subscriber.objects.using(using)
+    if subscribers.filter(name=subscription.name).update(seen_at=timezone.now()):
+        return
+    heads = list(ProjectStream.objects.using(using).values_list("project_id", "seq"))
+    if subscription.begin is not None:
+        subscription.begin()  # behind the heads, so what it finds is never behind them
     with transaction.atomic(using=using):
-        subscriber, new = Subscriber.objects.using(using).get_or_create(name=subscription.name)
+        subscriber, new = subscribers.get_or_create(name=subscription.name)
         if new:
-            heads = ProjectStream.objects.using(using).values_list("project_id", "seq")
             cursors = (Cursor(subscriber=subscriber, project_id=project_id, seq=seq) for project_id, seq in heads)
             Cursor.objects.using(using).bulk_create(list(cursors), batch_size=1_000)
-            if subscription.begin is not None:
-                subscription.begin()
-        else:
-            subscriber.save(update_fields=["seen_at"])
 
 
 def _behind(subscription: Subscription) -> list[Any]:

@@ -40,8 +40,9 @@ def subscribe(
     should carry ``event.uuid``. If it raises, the event is tried again later, and parked (``ParkedEvent``) after
     ``SUBSCRIBER_ATTEMPTS``.
 
-    ``begin()`` is called once, when the subscriber is first seen, in the transaction that gives it its places: what it
-    has to know of what was there before.
+    ``begin()`` is called when the subscriber is first seen: for what it has to know of what was there before. It runs
+    in no transaction, ahead of the first event, and again from the start if it was cut off or two relays began at once.
+    What it finds may be ahead of the heads at which the subscriber begins.
 
     Raises ``ValueError`` if the name is taken by another function, or a type is unknown.
     """

@@ -52,9 +52,12 @@ def of_site(reason: str) -> Channels:
 
 
 def chosen(reason: str, mine: Mapping[str, Any], of_project: Mapping[str, Any]) -> Channels:
-    """Where somebody is told for ``reason``, who chose these for all projects and those for one of them."""
+    """Where somebody is told for ``reason``, who chose these for all projects and those for one of them.
+
+    What is no list of channels counts as no choice: one person's row must not keep the others from being told.
+    """
     for choice in (of_project, mine):
-        if reason in choice:
+        if reason in choice and not problems_of(reason, choice[reason]):
             return ordered(choice[reason])
     return of_site(reason)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -18,9 +18,20 @@ from django.utils import timezone
 
 from django_pm import access
 from django_pm.conf import app_settings
-from django_pm.models import Channel, Mail, MailKind, Notification, NotificationPreferences, Project, Task
-from django_pm.services import local_days, notices
+from django_pm.models import (
+    Channel,
+    Mail,
+    MailKind,
+    Notification,
+    NotificationPreferences,
+    Project,
+    Reason,
+    Status,
+    Task,
+)
+from django_pm.services import local_days, notices, reminders
 from django_pm.services.notices import Item
+from django_pm.services.reminders import Due
 
 CHUNK = 500
 """How many people are looked at in one transaction."""
@@ -102,9 +113,9 @@ def _queue_digests(days: dict[Any, Day]) -> int:
     carried = []
     for mail in mails:
         for row in mine[mail.recipient_id]:
-            row.mail = mail
+            row.mail, row.by_mail = mail, ""  # not for a digest any more, also when the message is forgotten
             carried.append(row)
-    Notification.objects.using(rows.db).bulk_update(carried, ["mail"], batch_size=CHUNK)
+    Notification.objects.using(rows.db).bulk_update(carried, ["mail", "by_mail"], batch_size=CHUNK)
     return len(mails)
 
 
@@ -148,14 +159,15 @@ def still_wanted(mails: Collection[Mail]) -> dict[Any, Digest | str]:
     projects = Project.objects.in_bulk({item.notification.project_id for item in items.values()})
     keys = {item.notification.task_id for item in items.values() if item.notification.task_id is not None}
     tasks = Task.objects.in_bulk(keys)
+    due = _still_due([item for item in items.values() if item.reason == Reason.DUE_SOON], tasks)
     told = defaultdict(list)
     for key, item in items.items():
-        if key in wanted:
+        if key in wanted and (item.reason != Reason.DUE_SOON or key in due):
             told[item.notification.mail_id].append(item)
 
     def verdict(mail: Mail) -> Digest | str:
         parts: dict[Any, list[Item]] = defaultdict(list)
-        for item in told[mail.pk][:MOST_ITEMS]:
+        for item in told[mail.pk]:
             parts[item.notification.project_id, item.notification.task_id].append(item)
         squashed = [
             (projects[project_id], tasks.get(task_id), some)
@@ -164,9 +176,35 @@ def still_wanted(mails: Collection[Mail]) -> dict[Any, Digest | str]:
         ]
         if not squashed:
             return "Nothing is left of it: read, gone, not seen any more, or not wanted."
-        return Digest(squashed, max(0, len(told[mail.pk]) - MOST_ITEMS))
+        return _cut(squashed)
 
     return {mail.pk: verdict(mail) for mail in mails}
+
+
+def _still_due(items: Collection[Item], tasks: Mapping[Any, Task]) -> set[Any]:
+    """The keys of those whose task is due when they say, is not done, and still concerns their recipient."""
+    dues = [
+        Due(task.pk, task.project_id, task.assignee_id, task.due_date)
+        for task in (tasks[key] for key in {item.notification.task_id for item in items})
+        if task.due_date is not None and task.status != Status.COMPLETED
+    ]
+    concerned = reminders.concerned_by(dues) if dues else {}
+    occasions = {due.task_id: reminders.about(due).event_uuid for due in dues}
+    return {
+        row.pk
+        for row in (item.notification for item in items)
+        if row.event_uuid == occasions.get(row.task_id) and row.recipient_id in concerned[row.task_id]
+    }
+
+
+def _cut(parts: list[tuple[Project, Task | None, list[Item]]]) -> Digest:
+    """As many of these as a digest tells of."""
+    kept, room = [], MOST_ITEMS
+    for project, task, items in parts:
+        if room > 0:
+            kept.append((project, task, items[:room]))
+        room -= len(items)
+    return Digest(kept, max(0, -room))
 
 
 def still_overdue(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Overdue | str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, QuerySet, Subquery, When
 from django.utils import timezone
 
 from django_pm import access, event_types
@@ -20,13 +20,20 @@ def of(user: Any) -> QuerySet[Notification]:
     """What ``user`` was told of and may see now, held to what their credentials grant."""
     sight = access.sight_of(user)
     mine = Notification.objects.filter(recipient=user.pk, in_app=True)
-    return _there(mine, sight.seen(), sight.narrow(Task.objects.all()))
+    return _there(mine, sight.seen().order_by())
 
 
-def _there(rows: QuerySet[Notification], projects: QuerySet[Project], tasks: QuerySet[Task]) -> QuerySet[Notification]:
-    """Those of ``rows`` whose project and task are among these. A task may be in another project by now."""
-    task = Q(task_id__isnull=True) | Exists(tasks.order_by().filter(pk=OuterRef("task_id")))
-    return rows.filter(task, Exists(projects.order_by().filter(pk=OuterRef("project_id"))))
+def _there(rows: QuerySet[Notification], projects: QuerySet[Project]) -> QuerySet[Notification]:
+    """Those of ``rows`` whose project is among these, and that of the task, which may be another by now.
+
+    The task of each row is looked up. Were it looked for among all that the reader sees, the database would first read
+    them all.
+    """
+    of_task = Subquery(Task.objects.order_by().filter(pk=OuterRef("task_id")).values("project"))
+    home = Case(When(task_id__isnull=True, then=F("project_id")), default=of_task, output_field=BigIntegerField())
+    return rows.alias(home=home).filter(
+        Exists(projects.filter(pk=OuterRef("project_id"))), Exists(projects.filter(pk=OuterRef("home")))
+    )
 
 
 def with_titles(rows: QuerySet[Notification]) -> QuerySet[Notification]:
@@ -72,10 +79,14 @@ def still_seen(notifications: Collection[Notification]) -> set[Any]:
     """The keys of those that their recipients may see now, and whose task is there, asked for all at once."""
     tasks = Task.objects.filter(pk__in={each.task_id for each in notifications if each.task_id is not None})
     home = dict(tasks.values_list("pk", "project"))
+    projects = Project.objects.filter(pk__in={each.project_id for each in notifications})
+    there = set(projects.values_list("pk", flat=True))  # whoever sees all of them sees none that is gone
     seen = access.visible_to_each({each.recipient_id for each in notifications})
 
     def sees(notification: Notification) -> bool:
         keys = seen[notification.recipient_id]
+        if notification.project_id not in there:
+            return False
         needed = {notification.project_id}
         if notification.task_id is not None:
             if notification.task_id not in home:

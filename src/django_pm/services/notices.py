@@ -146,7 +146,8 @@ def read(notifications: Collection[Notification]) -> dict[Any, Item]:
     items = {}
     for each in rows:
         comment = comments.get(int(each.object_id)) if each.object_type == "comment" else None
-        if comment is not None or each.object_type != "comment":
+        is_there = comment is not None and comment.task_id == each.task_id  # it may be about another task by now
+        if is_there or each.object_type != "comment":
             items[each.pk] = Item(each, events.get(each.event_uuid), comment)
     return items
 

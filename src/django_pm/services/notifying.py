@@ -7,10 +7,12 @@ is noted in the order of the stream, so it is the same whenever the events are r
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils import timezone
 
@@ -177,9 +179,13 @@ def _new(event: Event, column: str) -> Any:
 
 
 def _users(keys: Iterable[Any]) -> set[Any]:
-    """Keys of users as the log has them, as the user model has them."""
+    """Keys of users as the log has them, as the user model has them; what is no key of it is nobody."""
     field: Any = get_user_model()._meta.pk
-    return {field.to_python(key) for key in keys if key is not None}
+    found = set()
+    for key in keys:
+        with contextlib.suppress(ValidationError):
+            found.add(field.to_python(key))
+    return found - {None}
 
 
 def _text(event: Event, column: str) -> str:

@@ -219,10 +219,11 @@ def _chunks(now: dt.datetime) -> Iterator[list[Due]]:
 
 def _tell(dues: list[Due], concerned: dict[Any, set[Any]]) -> None:
     """Put it into their inboxes. There is no event of it, so the occasion is named after task and instant."""
-    notifying.tell([(_about(due), dict.fromkeys(concerned[due.task_id], Reason.DUE_SOON)) for due in dues])
+    notifying.tell([(about(due), dict.fromkeys(concerned[due.task_id], Reason.DUE_SOON)) for due in dues])
 
 
-def _about(due: Due) -> About:
+def about(due: Due) -> About:
+    """What those are told about whom it concerns: another occasion for each instant that the task is due at."""
     name = uuid.uuid5(OCCASIONS, f"{due.task_id} {due.occurrence}")
     return About(name, due.project_id, due.task_id, "task", str(due.task_id))
 

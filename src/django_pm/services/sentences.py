@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NamedTuple
 
 from django.utils import formats, timezone
@@ -14,6 +15,7 @@ from django_pm.services.digests import Digest, Overdue
 from django_pm.services.notices import Item, Notice
 
 LONGEST_COMMENT = 2_000
+LONGEST_BRIEF = 200
 """In characters."""
 
 
@@ -22,6 +24,11 @@ class Line(NamedTuple):
 
     sentence: str
     text: str = ""
+
+    @property
+    def brief(self) -> str:
+        """How what was written begins, on one line."""
+        return Truncator(" ".join(self.text.split())).chars(LONGEST_BRIEF)
 
 
 class Part(NamedTuple):
@@ -114,7 +121,14 @@ def _sentence(item: Item, task: Task | None) -> str:
             return gettext("%(actor)s changed the status from “%(old)s” to “%(new)s”.") % values
         return gettext("The status changed from “%(old)s” to “%(new)s”.") % values
     if item.reason == Reason.DUE_SOON and task and task.due_date:
+        if task.due_date <= timezone.now():
+            return gettext("It was due on %(due)s.") % {"due": instant(task.due_date)}
         return gettext("It is due on %(due)s.") % {"due": instant(task.due_date)}
+    if item.reason == Reason.REPORT_READY and (day := item.became("date")):
+        values |= {"day": formats.date_format(dt.date.fromisoformat(day), "DATE_FORMAT")}
+        if item.actor:
+            return gettext("%(actor)s had the report of %(day)s made.") % values
+        return gettext("The report of %(day)s is ready.") % values
     return (_by_somebody() if item.actor else _by_nobody())[item.reason] % values
 
 
@@ -127,7 +141,7 @@ def _by_somebody() -> dict[Reason, str]:
         Reason.COMMENTED: gettext("%(actor)s commented."),
         Reason.STATUS_CHANGED: gettext("%(actor)s changed the status."),
         Reason.DUE_SOON: gettext("It is due soon."),
-        Reason.REPORT_READY: gettext("%(actor)s had the report of today made."),
+        Reason.REPORT_READY: gettext("%(actor)s had a report made."),
     }
 
 
@@ -140,5 +154,5 @@ def _by_nobody() -> dict[Reason, str]:
         Reason.COMMENTED: gettext("There is a new comment."),
         Reason.STATUS_CHANGED: gettext("The status changed."),
         Reason.DUE_SOON: gettext("It is due soon."),
-        Reason.REPORT_READY: gettext("The report of today is ready."),
+        Reason.REPORT_READY: gettext("A report is ready."),
     }

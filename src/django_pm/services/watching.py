@@ -6,11 +6,11 @@ said is never changed by what happens.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.db import router
-from django.db.models import F
+from django.db.models import Exists, OuterRef, QuerySet
 
 from django_pm.models import Comment, Level, Task, Watch, Watched
 
@@ -81,24 +81,31 @@ def involved(task_id: Any, user_ids: Collection[Any]) -> set[Any]:
 def involve_everybody() -> None:
     """Involve whoever made, has or has commented on a task that was there before anybody was told of anything.
 
-    Once, when the inbox begins. What it finds may be ahead of the log by what nobody has read yet, which then finds
-    these people involved already.
+    When the inbox begins. What it finds may be ahead of the log by what nobody has read yet, which then finds these
+    people involved already. On a large site it takes minutes, so it goes by pieces, each committed on its own: nobody
+    who says something of a task waits for the end, and who is cut off goes on from there the next time.
     """
-    for rows, column in (
-        (Task.objects.all(), "created_by"),
-        (Task.objects.all(), "assignee"),
-        (Comment.objects.all(), "user"),
-    ):
-        task = F("task") if rows.model is Comment else F("pk")
-        pairs = rows.filter(**{f"{column}__isnull": False}).order_by().values_list(column, task)
-        watches: list[Watch] = []
-        for user_id, task_id in pairs.iterator(chunk_size=BATCH):
-            watches.append(Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED))
-            if len(watches) == BATCH:
-                _insert(watches)
-                watches = []
-        _insert(watches)
+    tasks, comments = Task.objects.all(), Comment.objects.all()
+    for rows, user, task in ((tasks, "created_by", "pk"), (tasks, "assignee", "pk"), (comments, "user", "task")):
+        there = Watch.objects.filter(object_type=Watched.TASK, object_id=OuterRef(task), user=OuterRef(user))
+        missing = rows.filter(~Exists(there), **{f"{user}__isnull": False}).order_by("pk")
+        for pairs in _pieces(missing.values_list("pk", user, task)):
+            _insert(pairs)
 
 
-def _insert(watches: list[Watch]) -> None:
-    Watch.objects.using(router.db_for_write(Watch)).bulk_create(watches, ignore_conflicts=True)
+def _pieces(rows: QuerySet[Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """These rows of key and more, ascending, in pieces."""
+    behind = rows
+    while piece := list(behind[:BATCH]):
+        yield piece
+        behind = rows.filter(pk__gt=piece[-1][0])
+
+
+def _insert(pairs: Iterable[tuple[Any, ...]]) -> None:
+    Watch.objects.using(router.db_for_write(Watch)).bulk_create(
+        [
+            Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED)
+            for _key, user_id, task_id in pairs
+        ],
+        ignore_conflicts=True,
+    )
