@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.example.site import free_port
+from tests.example.site import lasting_port
 
 HOST = "127.0.0.1"
 
@@ -23,7 +23,7 @@ class PostgreSQL:
     """A server in a folder of its own, which whoever runs the tests owns; `postgres` does where that is root."""
 
     def __init__(self, folder: Path, programs: Path, settings: tuple[str, ...] = ()) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self.url = f"postgresql://postgres@{HOST}:{self.port}/postgres"
         self._folder, self._programs, self._settings = folder, programs, settings
         # It refuses to be root.

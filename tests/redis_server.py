@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.example.site import free_port, wait_until_it_listens
+from tests.example.site import lasting_port, wait_until_it_listens
 
 HOST = "127.0.0.1"
 
@@ -19,7 +19,7 @@ class Redis:
     """A server of the test's own. It keeps nothing beyond its end, unless it is told to `SAVE`."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self.url = f"redis://{HOST}:{self.port}/0"
         self.log = folder / "redis.log"
         self._folder, self._options = folder, options

@@ -5,6 +5,7 @@ import contextlib
 import http.cookiejar
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -176,6 +177,18 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def lasting_port() -> int:
+    """The same for a server that is to be killed and started again, from among those that Linux gives to no client.
+
+    Else a connection of somebody else may have it when the server comes back.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)  # noqa: S311 (a draw, no secret)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until_it_listens(

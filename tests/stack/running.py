@@ -16,7 +16,7 @@ from xmlrpc.client import ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from tests.example.site import Browser, free_port
+from tests.example.site import Browser, lasting_port
 from tests.stack.conftest import SCRIPT
 
 PATIENCE = 40
@@ -44,7 +44,7 @@ class Running:
         self.environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
             "STACK_FOLDER": str(folder),
             "STACK_PORT": str(self.port),
-            "STACK_SMTP_PORT": str(free_port()),
+            "STACK_SMTP_PORT": str(lasting_port()),
             "BEAT_SECONDS": "1",
             "API_REPLICAS": "2",
             "REALTIME_REPLICAS": "1",
@@ -114,7 +114,7 @@ class Running:
 def free_ports(number: int) -> int:
     """The first of so many free ports in a row."""
     while True:
-        first = free_port()
+        first = lasting_port()
         with ExitStack() as taken, suppress(OSError):
             for port in range(first, first + number):
                 taken.enter_context(socket.socket()).bind(("127.0.0.1", port))

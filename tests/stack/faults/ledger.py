@@ -48,7 +48,7 @@ class Account(NamedTuple):
 
 
 class Ledger:
-    """The accounts of one stack, from the events behind `first` on."""
+    """The accounts of one stack."""
 
     def __init__(self, database: str, load: Load, said: Any) -> None:
         self._database, self._load, self._said = database, load, said
@@ -60,18 +60,17 @@ class Ledger:
     # Rest
 
     def is_at_rest(self) -> bool:
-        """Whether all that was written has come to wherever it goes. To be asked while nobody writes."""
+        """Whether all that was written has come to wherever it goes. To be asked while nobody writes.
+
+        What makes something is asked before what becomes of it: the other way round it could be made in between.
+        """
         try:
-            [(unnumbered,)] = self.rows("SELECT count(*) FROM django_pm_event WHERE seq IS NULL")
-            [(unheard,)] = self.rows(UNHEARD)
-            [(unsent,)] = self.rows(UNFINISHED)
-            unreported = self.rows(UNREPORTED)
-            unqueued = self._soon() - {int(key) for (key,) in self._mail("reminder")}
+            if self.rows(UNREPORTED) or self._soon() - {int(key) for (key,) in self._mail("reminder")}:
+                return False
+            [(unsent,)], [(unheard,)] = self.rows(UNFINISHED), self.rows(UNHEARD)
         except psycopg.OperationalError:
             return False
-        return not (unnumbered or unheard or unsent or unreported or unqueued) and not any(
-            map(self._is_behind, self._load.followers)
-        )
+        return not (unsent or unheard) and not any(map(self._is_behind, self._load.followers))
 
     def _is_behind(self, follower: Any) -> bool:
         return bool(self._promised_to(follower) - {(each.project, each.seq) for each in follower.heard})

@@ -129,9 +129,9 @@ class Load:
     def start(self) -> None:
         for follower in self.followers:
             follower.start()
+        self._goes.set()
         for thread in self._threads:
             thread.start()
-        self._goes.set()
 
     def pause(self) -> None:
         """Return once no write is under way."""

@@ -19,7 +19,7 @@ import pytest
 import redis as client_of_redis
 
 from tests.events.workers import LONG
-from tests.example.site import ROOT, free_port, wait_until_it_listens
+from tests.example.site import ROOT, lasting_port, wait_until_it_listens
 from tests.postgres_server import PostgreSQL, own_postgresql
 from tests.redis_server import HOST, Redis, own_redis
 from tests.stack.faults.ledger import Account, Ledger
@@ -89,7 +89,7 @@ class Line:
     """What lies between the site and its Redis, and may be slow."""
 
     def __init__(self, redis: Redis, log: Path) -> None:
-        self.redis, self.port, self._log = redis, free_port(), log
+        self.redis, self.port, self._log = redis, lasting_port(), log
         self.url = f"redis://{HOST}:{self.port}/0"
         self.start()
 

@@ -23,6 +23,9 @@ from tests.stack.running import until
 pytestmark = MARKS
 
 KILLS = 200 if LONG else 8
+SHORT = 25
+"""The seed of the short form: RabbitMQ and PostgreSQL are among the eight, the gateway, and who sends mail."""
+
 STARTED = 60
 """Seconds in which everything has to run again after the last kill."""
 
@@ -101,7 +104,7 @@ class Killer:
 
 
 def test_kills(site: Site) -> None:
-    seed = random.randrange(10**9) if LONG else 1  # noqa: S311 (a draw, no secret)
+    seed = random.randrange(10**9) if LONG else SHORT  # noqa: S311 (a draw, no secret)
     draw = random.Random(seed)  # noqa: S311
     killer = Killer(site, draw)
     began = time.time()

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.stack.faults.ledger import Account
-from tests.stack.faults.site import MARKS, Site, judge
+from tests.stack.faults.site import MARKS, SETTLED, Site
+from tests.stack.running import until
 
 pytestmark = MARKS
 
@@ -21,8 +22,8 @@ def amiss(site: Site) -> dict[str, tuple[int, int, int]]:
 
 @pytest.fixture
 def at_rest(site: Site) -> Iterator[Site]:
-    judge(site.settle("before anything is falsified"))
     site.load.pause()
+    until(site.ledger.is_at_rest, "rest", SETTLED)
     yield site
     site.load.go_on()
 
@@ -50,6 +51,7 @@ def test_what_it_notices(at_rest: Site) -> None:
     site = at_rest
     follower, written = site.load.followers[0], site.load.written
     socket = f"events on the socket of {follower.person.name}"
+    assert amiss(site) == {}
     with without_row(site):
         assert amiss(site) == {"events at the subscriber": (1, 0, 0)}
     with with_row(site):

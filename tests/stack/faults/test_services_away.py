@@ -76,8 +76,9 @@ def test_rabbitmq(site: Site) -> None:
         told(stretch)
         assert not stretch.failed, str(stretch)
         assert not stretch.stale, str(stretch)
-        # One that waited for RabbitMQ would take the three seconds of a timeout.
-        assert stretch.slowest(writes=True) <= usual.slowest(writes=True) + 1, str(stretch)
+        # One that waited for RabbitMQ would take the three seconds of a timeout. Reads show what the machine does.
+        others = max(usual.slowest(writes=True), stretch.slowest(writes=False))
+        assert stretch.slowest(writes=True) <= others + 1, str(stretch)
         if LONG:
             assert stretch.p95(writes=True) <= usual.p95(writes=True) + NOISE, str(stretch)
     judge(site.settle("RabbitMQ"))

@@ -26,6 +26,9 @@ SAMPLE = 5 if LONG else 1
 GROWTH = 4.0
 """MiB by which a service may be larger at the end than in the middle: what a collector has not collected yet."""
 
+STEPS = 12.0
+"""The same for a worker, whose resident memory goes up and down in steps as its child is made anew (see the docs)."""
+
 KEPT_FOR = 300
 """Seconds that a list is kept for in Redis, under one key, and its lease under another for a moment."""
 
@@ -70,8 +73,8 @@ def test_soak(site: Site) -> None:
     judge(site.settle("soak"))
     assert not stretch.stale, str(stretch)
     if LONG:
-        grown = {name: growth(samples) for name, samples in memory.items()}
-        assert max(grown.values()) <= GROWTH, grown
+        for name, samples in memory.items():
+            assert growth(samples) <= (STEPS if name.startswith("worker") else GROWTH), name
 
 
 def busiest(site: Site, seconds: float) -> int:

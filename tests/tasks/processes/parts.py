@@ -18,7 +18,7 @@ from kombu import Connection
 
 from django_pm.services.jobs import QUEUES
 from tests.events.workers import database_url
-from tests.example.site import ROOT, free_port, wait_until_it_listens
+from tests.example.site import ROOT, lasting_port, wait_until_it_listens
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -122,11 +122,11 @@ class RabbitMQ:
     """A node of the test's own, and the name server that it asks where nodes are, apart from any other."""
 
     def __init__(self, folder: Path, server: str) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self.url = f"amqp://guest:guest@{HOST}:{self.port}//"
         self.log = folder / "rabbitmq.log"
         self._folder, self._server = folder, server
-        names = free_port()
+        names = lasting_port()
         for name, content in {"env.conf": "", "rabbitmq.conf": "", "plugins": "[].\n"}.items():
             (folder / name).write_text(content)
         self._environment = {
@@ -137,7 +137,7 @@ class RabbitMQ:
             "ERL_FLAGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(lasting_port()),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_LOG_BASE": str(folder / "log"),
