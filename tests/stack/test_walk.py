@@ -20,12 +20,7 @@ from tests.serving.conftest import frame, listen
 from tests.stack.running import PASSWORD, Running, until
 from tests.tasks.processes.parts import own_rabbitmq
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.redis,
-    pytest.mark.rabbitmq,
-    pytest.mark.xdist_group("walk"),  # in one process, and in this order
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
 
 USER = "ada"
 
