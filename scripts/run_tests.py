@@ -296,8 +296,7 @@ def run_once(run: Run, found: dict[Service, Found], options: argparse.Namespace,
     label = label_of(run, found)
     without = markers_left_out(run, found)
     expression = " and ".join([*([f"({options.markers})"] if options.markers else []), *(f"not {m}" for m in without)])
-    # Tests of one group share what takes long to start, so one worker gets them all.
-    command = [sys.executable, "-m", "pytest", "-n", str(options.workers), "--dist", "loadgroup"]
+    command = [sys.executable, "-m", "pytest", "-n", str(options.workers)]
     if expression:
         command += ["-m", expression]
     command += [f"--ignore={path}" for path in ignored]

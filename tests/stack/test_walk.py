@@ -27,12 +27,7 @@ from tests.stack.running import PASSWORD, PATIENCE, Running, until
 from tests.stack.test_images import DOCKERFILE
 from tests.tasks.processes.parts import own_rabbitmq
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.redis,
-    pytest.mark.rabbitmq,
-    pytest.mark.xdist_group("walk"),  # in one process, and in this order
-]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
 
 USER = "ada"
 TOKEN = "scrape-me"

@@ -27,12 +27,7 @@ from tests.stack.faults.load import Load, Person, Stretch
 from tests.stack.running import Running, until
 from tests.tasks.processes.parts import RabbitMQ, own_rabbitmq
 
-MARKS = [
-    pytest.mark.postgres,
-    pytest.mark.redis,
-    pytest.mark.rabbitmq,
-    pytest.mark.xdist_group("faults"),  # in one process, for they share one stack
-]
+MARKS = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbitmq]
 FOLDER = Path(__file__).parent
 PEOPLE = 3
 PROCESSES = 9
