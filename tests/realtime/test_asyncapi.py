@@ -150,6 +150,7 @@ def test_each_kind_of_frame_comes_about(site, owner, project, monkeypatch):
 
         record_external_change(project.pk, type="task.escalated", object_type="task", object_id=1)
         live.frame("task.escalated")
+        relay_events()  # whoever is told of something is told of what comes after this
         make_task(project, assignee=owner)
         relay_events()
         live.frame("task.created")
