@@ -30,7 +30,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz openapi evidence lint audit clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz faults openapi evidence lint audit clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -39,6 +39,7 @@ help:
 	@echo "make test         run the tests (ARGS=\"-k members -x\" goes to pytest)"
 	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
+	@echo "make faults       the services of the example site while Redis, RabbitMQ, PostgreSQL and they themselves are taken away"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
 	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
@@ -83,6 +84,10 @@ browser: $(VENV)/.stamp-browser
 # The example site has users of its own, so once on each database is enough. -rP shows how many requests it were.
 fuzz: $(VENV)/.stamp-fuzz
 	@$(BIN)/python scripts/run_tests.py --user-model auth.User tests/fuzz -rP $(ARGS)
+
+# The deployed form, with what it stands on taken away; minutes, and hours with PM_LONG_TESTS=1.
+faults: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/run_tests.py --only postgres --user-model auth.User -n 0 tests/stack/faults $(ARGS)
 
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py

@@ -23,6 +23,7 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     LOG_FORMAT             none: what Django and Celery do by themselves; json: one object a line; text
     LOG_LEVEL              INFO, with LOG_FORMAT
     STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
+    THROTTLE_USER          600/min how many requests one user may make
     METRICS_TOKEN          none    what Prometheus shows to read /metrics; without one there is no such page
     TIME_ZONE              UTC
     SITE_URL               none, in the demo http://127.0.0.1:8000: where the links in mail lead
@@ -204,7 +205,11 @@ DJANGO_PM: dict[str, object] = {
     # The other defaults suit this site. What there is to set: docs/settings.md.
     "METRICS_TOKEN": env.text("METRICS_TOKEN"),
     "SITE_URL": env.text("SITE_URL", "http://127.0.0.1:8000" if DEMO else ""),
-    **({"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""} if DEMO else {}),
+    **(
+        {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}
+        if DEMO
+        else {"THROTTLE_USER": env.text("THROTTLE_USER", "600/min")}
+    ),
 }
 
 # --- Mail ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from django.db import connection
 
 from django_pm.events.relay import relay_events
-from django_pm.models import Event, Level, Mail, Notification, Watch, Watched
+from django_pm.models import Event, Level, Mail, Notification, NotificationPreferences, Watch, Watched
 from tests import factories
 from tests.events.workers import LONG, spawn
 
@@ -37,15 +37,13 @@ def task(people, told):
     for number in range(WATCHERS):
         user = people(f"watcher{number}")
         Watch.objects.create(user=user, object_type=Watched.TASK, object_id=task.pk, level=Level.WATCHING)
+    for user in [owner, *(people(f"watcher{number}") for number in range(WATCHERS))]:
+        # In the database, where other processes see it too.
+        NotificationPreferences.objects.create(user=user, channels={"commented": ["in_app", "mail"]})
     told()
     Notification.objects.all().delete()
     Mail.objects.all().delete()
     return task
-
-
-@pytest.fixture(autouse=True)
-def by_mail(settings):
-    settings.DJANGO_PM = {"NOTIFICATION_CHANNELS": {"commented": ["in_app", "mail"]}}
 
 
 def found() -> tuple[Any, ...]:

@@ -111,7 +111,7 @@ class AbstractProject(ProjectObject):
     @classmethod
     def _sweep(cls, pks: list[Any], *, using: str) -> Counter[str]:
         deleted: Counter[str] = Counter()
-        # The rules first: one that is acting holds itself, and then wants a task and the project.
+        # The rules before the tasks: one that is acting holds the project, then itself, then a task.
         for relation in ("escalation_rules", "tasks", "memberships", "reports"):
             link: Any = cls._meta.get_field(relation)
             rows = link.related_model._base_manager.using(using)

@@ -24,14 +24,25 @@ def assign(*, actor: Any, task: Task) -> Any | None:
     None, and the task as it was, if there is nobody else. Raises ``Task.DoesNotExist`` if the task is gone.
     """
     using = router.db_for_write(Task)
-    with transaction.atomic(using=using):
-        # The task before the project, as in a deletion of the project.
-        row: Task = Task.objects.using(using).select_for_update(no_key=True).get(pk=task.pk)
-        user_id = least_loaded(project_id=row.project_id, besides=row.assignee_id)
-        if user_id is not None:
-            row.assignee_id = user_id
-            row.save(using=using, update_fields=["assignee"])
-    return user_id
+    tasks = Task.objects.using(using)
+    while True:
+        with transaction.atomic(using=using):
+            # The project before the task, as in a deletion of the project.
+            project_id = tasks.values_list("project", flat=True).get(pk=task.pk)
+            hold(project_id)
+            row: Task = tasks.select_for_update(no_key=True).get(pk=task.pk)
+            if row.project_id != project_id:  # moved meanwhile
+                continue
+            user_id = least_loaded(project_id=project_id, besides=row.assignee_id)
+            if user_id is not None:
+                row.assignee_id = user_id
+                row.save(using=using, update_fields=["assignee"])
+            return user_id
+
+
+def hold(project_id: Any) -> None:
+    """Keep whoever else gives a task of the project waiting until the transaction ends, and whoever deletes it."""
+    Project.objects.using(router.db_for_write(Task)).select_for_update(no_key=True).filter(pk=project_id).first()
 
 
 def least_loaded(*, project_id: Any, besides: Any = None) -> Any | None:
@@ -42,8 +53,8 @@ def least_loaded(*, project_id: Any, besides: Any = None) -> Any | None:
     Call it in the transaction that gives the task: until its end, whoever asks too is kept waiting.
     """
     using = router.db_for_write(Task)
+    hold(project_id)
     # Counted by a statement of its own, which sees what was given while this one waited.
-    Project.objects.using(using).select_for_update(no_key=True).filter(pk=project_id).first()
     members = Membership.objects.using(using).filter(project=project_id, role__in=WORKING).order_by("pk")
     working = [user_id for user_id in members.values_list("user", flat=True) if user_id != besides]
     seeing = access.who_sees(project_id, working)

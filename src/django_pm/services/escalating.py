@@ -40,7 +40,7 @@ from django_pm.models import Action, Condition, EscalationRule, Event, Firing, O
 from django_pm.models.escalation import OpenStatus
 from django_pm.models.recorder import append
 from django_pm.services.apart import apart
-from django_pm.services.assigning import least_loaded
+from django_pm.services.assigning import hold, least_loaded
 
 logger = logging.getLogger(__name__)
 
@@ -178,9 +178,10 @@ def _fire(key: Any, now: dt.datetime, dues: list[Due]) -> int:
     [due] = dues
     using = router.db_for_write(Firing)
     with transaction.atomic(using=using), acting(None, origin=f"rule:{key}"):
-        # The rule before the task, and the task before the project, as in a deletion of the project.
-        rules = EscalationRule.objects.using(using).select_for_update(no_key=True, of=("self",))
-        rule = rules.filter(pk=key, is_active=True).first()
+        # The project, then the rule, then the task, as in a deletion of the project.
+        rules = EscalationRule.objects.using(using).filter(pk=key, is_active=True)
+        hold(rules.values_list("project", flat=True).first())
+        rule = rules.select_for_update(no_key=True, of=("self",)).first()
         tasks = Task.objects.using(using).select_for_update(no_key=True, of=("self",))
         task = tasks.filter(pk=due.task_id).first()
         if rule is None or task is None:

@@ -121,6 +121,7 @@ class Site:
             STACK_REDIS_URL=line.url,
             STACK_BROKER_URL=rabbitmq.url,
             REALTIME_REPLICAS="2",
+            THROTTLE_USER="100000/s",
         )
 
     def start(self) -> None:
