@@ -102,7 +102,8 @@ def test_one_project_may_differ(api, project):
     assert send(api, "PATCH", url, {"channels": {"commented": None}}).json() == {"channels": {"status_changed": []}}
     assert api.get(URL).json() == DEFAULTS
     refused = send(api, "PATCH", url, {"channels": {"due_soon": ["mail"]}})
-    assert (refused.status_code, list(refused.json()["channels"])) == (400, ["due_soon"])
+    assert refused.status_code == 400
+    assert [problem.partition(":")[0] for problem in refused.json()["channels"]] == ["due_soon"]
 
 
 def test_what_the_host_writes_is_shown(api, owner):

@@ -59,6 +59,8 @@ class Content:
     comments: list[int] = field(default_factory=list)
     members: list[tuple[int, int]] = field(default_factory=list)
     reports: list[tuple[int, str]] = field(default_factory=list)
+    rules: list[tuple[int, int]] = field(default_factory=list)
+    notifications: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     users: list[int] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
@@ -83,6 +85,11 @@ class Content:
         ]
         self.members = [(project, row["id"]) for project, row in members]
         self.reports = [(mine, reader.post(f"/projects/{mine}/reports/", {})["date"])]
+        rule = {"name": "Kept", "condition": "overdue", "hours": 1, "action": "notify", "role": "owner"}
+        self.rules = [(mine, reader.post(f"/projects/{mine}/rules/", rule)["id"])]
+        self.notifications = self._ids("/notifications/") or [
+            1
+        ]  # where nobody has been told of anything, one of nobody
         self.users = sorted({row["user"] for _project, row in members})
         pages = [reader.get("/tasks/", page_size=2, ordering=name) for name in ("-created_at", "due_date", "priority")]
         self.cursors = re.findall(r"cursor=([\w%-]+)", " ".join(page["next"] or "" for page in pages))
@@ -96,6 +103,9 @@ class Content:
         if template == "/projects/{project_id}/members/{id}/":
             project, member = chance.choice(self.members)
             return {"project_id": project, "id": member}
+        if template == "/projects/{project_id}/rules/{id}/":
+            project, rule = chance.choice(self.rules)
+            return {"project_id": project, "id": rule}
         if template == "/projects/{project_id}/reports/{date}/":
             project, date = chance.choice(self.reports)
             return {"project_id": project, "date": date}
@@ -104,9 +114,11 @@ class Content:
 
     def forget(self, template: str, keys: dict[str, Any]) -> None:
         """Take note that what `template` with `keys` is the path of has been deleted."""
+        if template.endswith("/watch/"):  # what was said of it, not the thing itself
+            return
         kind = template.strip("/").split("/")[-2]
         left: list[Any] = getattr(self, kind)
-        gone = (keys["project_id"], keys["id"]) if kind == "members" else keys["id"]
+        gone = (keys["project_id"], keys["id"]) if kind in {"members", "rules"} else keys["id"]
         if gone in left:
             left.remove(gone)
         if kind in {"projects", "members"} or not left:  # and with it more, or the right to see more

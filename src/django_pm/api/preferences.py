@@ -38,12 +38,12 @@ class ChannelsField(serializers.Field):
     def to_internal_value(self, data: Any) -> dict[str, list[str] | None]:
         if not isinstance(data, dict):
             self.fail("object")
-        wrong = {
-            str(reason): problems
+        wrong = [
+            f"{reason}: {problem}"
             for reason, chosen in data.items()
             if chosen is not None or reason not in Reason.values
-            if (problems := channels.problems_of(reason, [] if chosen is None else chosen))
-        }
+            for problem in channels.problems_of(reason, [] if chosen is None else chosen)
+        ]
         if wrong:
             raise serializers.ValidationError(wrong)
         return data
@@ -112,11 +112,11 @@ class ProjectPreferencesSerializer(StrictModelSerializer):
 
     def validate_channels(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The mail of these reasons is asked for in one's general preferences, for all projects."""
-        wrong = {
-            reason: [_("Mail of this reason is chosen for all projects at once.")]
+        wrong = [
+            f"{reason}: {_('Mail of this reason is chosen for all projects at once.')}"
             for reason in channels.MAIL_COLUMNS
             if Channel.MAIL in (wanted.get(reason) or ())
-        }
+        ]
         if wrong:
             raise serializers.ValidationError(wrong)
         return wanted
