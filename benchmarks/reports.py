@@ -89,7 +89,7 @@ def make_all() -> None:
 
 def _forget() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE django_pm_report, django_pm_mail")
+        cursor.execute("TRUNCATE django_pm_report, django_pm_mail, django_pm_notification")
         cursor.execute("DELETE FROM django_pm_event WHERE object_type = 'report'")
 
 

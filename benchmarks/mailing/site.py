@@ -68,4 +68,4 @@ def clear() -> None:
 def forget_mail() -> None:
     """As if nobody had been told yet."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE django_pm_mail")
+        cursor.execute("TRUNCATE django_pm_mail, django_pm_notification")
