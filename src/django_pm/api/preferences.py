@@ -122,11 +122,7 @@ class ProjectPreferencesSerializer(StrictModelSerializer):
         return wanted
 
     def update(self, instance: ProjectChannels, values: dict[str, Any]) -> ProjectChannels:
-        for reason, chosen in values.get("channels", {}).items():
-            if chosen is None:
-                instance.channels.pop(reason, None)
-            else:
-                instance.channels[reason] = list(channels.ordered(chosen))
+        channels.choose_here(instance, values.get("channels", {}))
         instance.save()
         return instance
 

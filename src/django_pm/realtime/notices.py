@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db.models import Max
 from django.utils import timezone
 
-from django_pm.models import Notification, Task
+from django_pm.models import Notification
 from django_pm.realtime import protocol
 from django_pm.realtime.authentication import Credential, no_longer_valid
 from django_pm.realtime.protocol import Frame
@@ -93,14 +93,8 @@ def look(
 def _read(keys: list[int]) -> list[Notice]:
     rows = list(inbox.with_titles(Notification.objects.filter(pk__in=keys)).order_by("pk"))
     seen = inbox.still_seen(rows)
-    tasks = Task.objects.filter(pk__in={row.task_id for row in rows if row.task_id is not None})
-    home = dict(tasks.values_list("pk", "project"))
     return [
-        Notice(
-            row.recipient_id,
-            {row.project_id, row.project_id if row.task_id is None else home[row.task_id]},
-            protocol.frame("notification.created", notification=inbox.as_json(row)),
-        )
+        Notice(row.recipient_id, seen[row.pk], protocol.frame("notification.created", notification=inbox.as_json(row)))
         for row in rows
         if row.pk in seen
     ]

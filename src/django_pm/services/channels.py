@@ -94,13 +94,23 @@ def matrix(preferences: NotificationPreferences) -> dict[str, list[str]]:
     return found
 
 
-def choose(preferences: NotificationPreferences, wanted: Mapping[str, list[str] | None]) -> None:
-    """Note in ``preferences`` (unsaved) what somebody chose; None gives a reason back to the site."""
+def choose_here(of_project: ProjectChannels, wanted: Mapping[str, list[str] | None]) -> None:
+    """Note (unsaved) what somebody chose for one project; None gives a reason back to what they have elsewhere."""
+    _choose(of_project.channels, wanted)
+
+
+def _choose(choices: dict[str, list[str]], wanted: Mapping[str, list[str] | None]) -> None:
     for reason, channels in wanted.items():
         if channels is None:
-            preferences.channels.pop(reason, None)
+            choices.pop(reason, None)
         else:
-            preferences.channels[reason] = list(ordered(channels))
+            choices[reason] = list(ordered(channels))
+
+
+def choose(preferences: NotificationPreferences, wanted: Mapping[str, list[str] | None]) -> None:
+    """Note in ``preferences`` (unsaved) what somebody chose; None gives a reason back to the site."""
+    _choose(preferences.channels, wanted)
+    for reason, channels in wanted.items():
         if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
             field: Any = NotificationPreferences._meta.get_field(column)
             default = field.get_default()

@@ -75,23 +75,21 @@ def mark_read(rows: QuerySet[Notification]) -> int:
     return sum(unread.filter(pk__in=some).update(read_at=timezone.now()) for some in chunks(keys))
 
 
-def still_seen(notifications: Collection[Notification]) -> set[Any]:
-    """The keys of those that their recipients may see now, and whose task is there, asked for all at once."""
+def still_seen(notifications: Collection[Notification]) -> dict[Any, set[Any]]:
+    """By key, those that their recipients may see now and whose task is there: each with the projects that it tells of.
+
+    That is its own, and the one where the task is by now. Asked for all at once.
+    """
     tasks = Task.objects.filter(pk__in={each.task_id for each in notifications if each.task_id is not None})
     home = dict(tasks.values_list("pk", "project"))
     projects = Project.objects.filter(pk__in={each.project_id for each in notifications})
     there = set(projects.values_list("pk", flat=True))  # whoever sees all of them sees none that is gone
     seen = access.visible_to_each({each.recipient_id for each in notifications})
 
-    def sees(notification: Notification) -> bool:
-        keys = seen[notification.recipient_id]
-        if notification.project_id not in there:
-            return False
-        needed = {notification.project_id}
-        if notification.task_id is not None:
-            if notification.task_id not in home:
-                return False
-            needed.add(home[notification.task_id])
-        return keys is None or needed <= keys
-
-    return {each.pk for each in notifications if sees(each)}
+    found = {}
+    for each in notifications:
+        projects_of = {each.project_id, each.project_id if each.task_id is None else home.get(each.task_id)}
+        keys = seen[each.recipient_id]
+        if each.project_id in there and None not in projects_of and (keys is None or projects_of <= keys):
+            found[each.pk] = projects_of
+    return found

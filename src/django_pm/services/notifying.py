@@ -1,8 +1,8 @@
 """Decides who is told of an event, and why. A subscriber of the event log, so a host's own write tells people too.
 
-Two functions are walked one after the other: what the event says of people (``_told``, by its type), and who of them
-is told where (``tell``): whoever sees the project now, except for whoever did it. What a person has to do with a task
-is noted in the order of the stream, so it is the same whenever the events are read.
+Two steps: what the event says of people (``_HANDLERS``, by its type), and who of them is told where (``tell``): whoever
+sees the project now, except for whoever did it. What a person has to do with a task is noted in the order of the
+stream, so it is the same whenever the events are read.
 """
 
 from __future__ import annotations

@@ -36,14 +36,7 @@ def forget(*, user: Any, kind: Watched, key: Any) -> None:
 
 def involve(user_ids: Iterable[Any], task_id: Any) -> None:
     """Note that these have to do with the task, as far as they have not said how much they want to hear of it."""
-    Watch.objects.using(router.db_for_write(Watch)).bulk_create(
-        [
-            Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED)
-            for user_id in sorted(user_ids, key=str)
-        ],
-        ignore_conflicts=True,
-        batch_size=BATCH,
-    )
+    _insert([(user_id, task_id) for user_id in sorted(user_ids, key=str)])
 
 
 def hearing_of(task_id: Any, project_id: Any) -> set[Any]:
@@ -90,7 +83,7 @@ def involve_everybody() -> None:
         there = Watch.objects.filter(object_type=Watched.TASK, object_id=OuterRef(task), user=OuterRef(user))
         missing = rows.filter(~Exists(there), **{f"{user}__isnull": False}).order_by("pk")
         for pairs in _pieces(missing.values_list("pk", user, task)):
-            _insert(pairs)
+            _insert([(user_id, task_id) for _key, user_id, task_id in pairs])
 
 
 def _pieces(rows: QuerySet[Any]) -> Iterator[list[tuple[Any, ...]]]:
@@ -101,11 +94,12 @@ def _pieces(rows: QuerySet[Any]) -> Iterator[list[tuple[Any, ...]]]:
         behind = rows.filter(pk__gt=piece[-1][0])
 
 
-def _insert(pairs: Iterable[tuple[Any, ...]]) -> None:
+def _insert(pairs: list[tuple[Any, Any]]) -> None:
     Watch.objects.using(router.db_for_write(Watch)).bulk_create(
         [
             Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED)
-            for _key, user_id, task_id in pairs
+            for user_id, task_id in pairs
         ],
         ignore_conflicts=True,
+        batch_size=BATCH,
     )
