@@ -30,7 +30,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz faults openapi evidence lint audit clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz faults openapi messages evidence lint audit clean port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -41,6 +41,7 @@ help:
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make faults       the services of the example site while Redis, RabbitMQ, PostgreSQL and they themselves are taken away"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
+	@echo "make messages     bring the catalogues of translations up to date with the code, and compile them"
 	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
@@ -91,6 +92,9 @@ faults: $(VENV)/.stamp-test
 
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py
+
+messages: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/messages.py
 
 # Everything, which takes as long as `make test` and two minutes more; ARGS="services pages" leaves the tests out.
 evidence: $(VENV)/.stamp-browser

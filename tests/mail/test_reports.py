@@ -233,7 +233,7 @@ class TestForWhom:
         NotificationPreferences.objects.filter(user=ada).update(language="de", time_zone="America/New_York")
         make_task(project, title="Dig", due_date=dt.datetime(2031, 5, 10, 2, tzinfo=dt.UTC))
         message, text, html = sent(sink, project)
-        assert message["Subject"] == "Moon base: report of 4. Mai 2031"
+        assert message["Subject"] == "Moon base: Bericht vom 4. Mai 2031"
         for part in (text, html):
             assert "9. Mai 2031 22:00" in part  # theirs
             assert "(Asia/Tokyo)" in part  # the project's
@@ -252,7 +252,7 @@ class TestForWhom:
         NotificationPreferences.objects.filter(user=ada).update(language="de")
         make_task(project)
         _message, text, _html = sent(sink, project)
-        assert "- None: 1\n" in text
+        assert "- Keine: 1\n" in text
 
     def test_each_gets_their_own(self, sink, project):
         make_member(project, person("bob", language="fr"), Role.MANAGER)
