@@ -31,7 +31,7 @@ class Ticket(models.Model):
         verbose_name_plural = _("tickets")
 
     def __str__(self) -> str:
-        return f"{self.user_id} until {self.expires_at}"
+        return f"{self.user_id} ({self.expires_at})"
 
 
 def issue(user: Any, *, token: ApiToken | None = None, session_key: str = "") -> tuple[str, dt.datetime]:
