@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import InterfaceError
+from django.template.base import Lexer, TokenType
 from django.urls import reverse
 from django.utils import timezone
 
+import django_pm
 from django_pm import access, event_types
 from django_pm.context import acting
 from django_pm.events.relay import relay_events
@@ -49,6 +52,8 @@ from tests.i18n.conftest import CLOSE, OPEN, in_json, shown, untranslated
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("between_brackets")]
 
+PACKAGE = Path(django_pm.__file__).parent
+TEMPLATES = sorted(path for path in PACKAGE.glob("templates/**/*.*"))
 SITE = "https://pm.example.com"
 NOT_OURS = ["Search", "UTC", "Testsite", "Members"]
 """The text of a picture in Django's own admin, a time zone, and what the host calls its users."""
@@ -81,6 +86,21 @@ def test_the_test_sees_what_escapes() -> None:
     assert untranslated(f"{OPEN}Due{CLOSE} soon, task.created", "task.created") == ["soon"]
     page = f'<b>{OPEN}A{CLOSE}</b><script>no</script><a title="one">{OPEN}B{CLOSE}</a><input type="submit" value="two">'
     assert untranslated(shown(page)) == ["one", "two"]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_templates_say_nothing_of_their_own(path: Path) -> None:
+    """Also where it is seldom shown: what stands in a template is a tag's, or no word."""
+    left, inside = [], False
+    for token in Lexer(path.read_text(encoding="utf-8")).tokenize():
+        if token.token_type == TokenType.BLOCK and token.contents == "endblocktranslate":
+            inside = False
+        elif token.token_type == TokenType.BLOCK and token.contents.startswith("blocktranslate"):
+            inside = True
+        if token.token_type == TokenType.TEXT and not inside:
+            left.append(token.contents)
+    text = "".join(left)
+    assert untranslated(text if path.suffix == ".txt" else shown(text), "django-pm") == []
 
 
 class TestErrors:
@@ -231,6 +251,7 @@ class TestMail:
             make_task(
                 project, title="Έργο", assignee=owner, priority=priority, due_date=now + dt.timedelta(hours=hours)
             )
+        make_task(project, title="Έργο")
         make_comment(make_task(project, title="Έργο", status="completed"), owner)
         Project.objects.update(time_zone=zone)
         project.refresh_from_db()
