@@ -43,22 +43,30 @@ class Domain:
     """The messages of one place in one kind of file, which have a catalogue for each language."""
 
     folder: Path
+    """What is searched."""
+    app: str
+    """Where below it the catalogues are."""
     name: str
     """`django` for Python and templates, `djangojs` for JavaScript: the names that Django looks for."""
     suffixes: tuple[str, ...]
 
     @property
     def files(self) -> list[Path]:
-        """What is searched, the same order everywhere."""
+        """Those that may say something, in the same order everywhere."""
         return sorted(path for path in self.folder.rglob("*") if path.suffix in self.suffixes)
 
     @property
     def catalogues(self) -> list[Path]:
         """Its `.po` files, one for each language."""
-        return sorted(self.folder.glob(f"locale/*/LC_MESSAGES/{self.name}.po"))
+        return sorted(self.folder.joinpath(self.app).glob(f"locale/*/LC_MESSAGES/{self.name}.po"))
 
 
-DOMAINS = (Domain(ROOT / "src" / "django_pm", "django", (".py", ".html", ".txt", ".svg")),)
+EXAMPLE = ROOT / "example_project"
+DOMAINS = (
+    Domain(ROOT / "src", "django_pm", "django", (".py", ".html", ".txt", ".svg")),
+    Domain(EXAMPLE, "demo", "django", (".py", ".html")),
+    Domain(EXAMPLE, "demo", "djangojs", (".js",)),
+)
 
 
 def template(domain: Domain) -> Catalog:
