@@ -38,6 +38,7 @@ ONCE = (
     "tests/cache/test_hot_walk.py",
     "tests/client",
     "tests/commands/test_seed_memory.py",
+    "tests/i18n",
     "tests/example",
     "tests/mail/test_any_time.py",
     "tests/reports/test_any_time.py",
