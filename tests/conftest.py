@@ -75,7 +75,7 @@ def _nobody_rests() -> Iterator[None]:
 def signed_in() -> Callable[[Any], APIClient]:
     """`signed_in(user)`: a client with a session of that user, which the site looks up on every request.
 
-    The session is written as it stands. To sign in first, as `force_login` does, took a seventh of the tests of the API.
+    The session is written as it stands: to sign in first, as `force_login` does, took a seventh of the API's tests.
     """
 
     def client_of(user: Any) -> APIClient:
