@@ -179,6 +179,12 @@ class TestMail:
             assert answer["Content-Language"] == language
             assert ('dir="rtl"' in answer.content.decode()) == (language == ARABIC)
 
+    def test_where_paths_begin_with_the_language_so_do_links(self, sink: Any, client: Any, settings: Any) -> None:
+        settings.ROOT_URLCONF = "tests.i18n.prefixed_urls"
+        found = self.remind(sink, self.reader(GERMAN), self.reader(ARABIC), self.reader(""))
+        for who, language in ((GERMAN, GERMAN), (ARABIC, ARABIC), ("none", "en-us")):
+            assert f"{SITE}/{language}/notifications/unsubscribe/" in found[who]["List-Unsubscribe"]
+
     def test_who_has_chosen_none_gets_the_page_as_asked_for(self, client: Any, negotiating: None) -> None:
         path = unsubscribe_url(self.reader(""), "reminder").removeprefix(SITE)
         assert "Keine E-Mails dieser Art mehr?" in client.get(path, headers=asking(GERMAN)).content.decode()

@@ -36,7 +36,7 @@ def unsubscribe_url(user: Any, topic: str) -> str:
     return site + path.replace(PLACE, signing.dumps([str(user.pk), str(topic)], salt=SALT))
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _path(*_depends_on: Any) -> str:
     """Of the page, with ``PLACE`` for the token: to look it up took as long as to sign the token."""
     try:
