@@ -21,9 +21,13 @@ class Ticket(models.Model):
     """Stands for the credentials that it was asked for with, and ends with them. Only a digest of it is kept."""
 
     digest = models.CharField(_("digest"), max_length=64, unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, related_name="+", on_delete=models.CASCADE)
-    token = models.ForeignKey(ApiToken, related_name="+", on_delete=models.CASCADE, null=True)
-    session_key = models.CharField(max_length=SESSION_KEY_LENGTH, blank=True, default="")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), related_name="+", on_delete=models.CASCADE
+    )
+    token = models.ForeignKey(
+        ApiToken, verbose_name=_("API token"), related_name="+", on_delete=models.CASCADE, null=True
+    )
+    session_key = models.CharField(_("session key"), max_length=SESSION_KEY_LENGTH, blank=True, default="")
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:
