@@ -66,9 +66,11 @@ class Walk:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**kept, "PATH": path, "PYTHONUTF8": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
-    def follow(self, page: str, until: str = "") -> None:
-        """Carry out every block of a page, or those before the one that begins like this."""
-        for block in blocks(page):
+    def follow(self, page: str, *, since: str = "", until: str = "") -> None:
+        """Carry out every block of a page: from the first that begins with `since` on, those before `until`."""
+        found = blocks(page)
+        first = next(number for number, block in enumerate(found) if block.body.startswith(since))
+        for block in found[first:]:
             if until and block.body.startswith(until):
                 return
             self.carry_out(block)
