@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from tests.example.site import ROOT, free_port, wait_until_it_listens
 
-SECONDS = 40
+SECONDS = 60
 
 NAMED = re.compile(r"(?:#|//|<!--) ([\w./-]+\.\w+)(?: -->)?\n")
 INSTALLS = re.compile(r"python -m venv |\. \.venv/|python -m pip install ")
