@@ -17,7 +17,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         *("PolicyForMany", "PolicyForMany.visible_to_each"),
         *("RolePolicy", "RolePolicy.projects_of", "RolePolicy.role", "RolePolicy.required_role"),
         *("OpenPolicy", "ModelPermissionPolicy"),
-        *("visible", "may", "require", "who_sees", "sees_all"),
+        *("visible", "may", "require", "who_sees", "sees_all", "Grant", "limit"),
     ),
     "django_pm.events": (
         *("subscribe", "record_external_change", "read", "version", "versions", "as_json"),
