@@ -102,14 +102,16 @@ def identifier(call: ast.Call) -> str:
 def name_of(value: ast.expr) -> str:
     """What to call something that is known only when the check runs."""
     match value:
-        case ast.Name():
-            return value.id.strip("_").lower().replace("_", " ")
+        case ast.Name(id=word) | ast.Constant(value=str(word)):
+            return word.strip("_").lower().replace("_", " ")
+        case ast.Attribute(attr="__name__", value=ast.Call(func=ast.Name(id="type"))):
+            return "type"
         case ast.Attribute(attr="__name__"):
             return name_of(value.value)
         case ast.Attribute():
             return value.attr.strip("_").lower().replace("_", " ")
-        case ast.Call(func=ast.Attribute(attr="join"), args=[joined]):
-            return name_of(joined)
+        case ast.Call(args=[first, *_]):
+            return name_of(first)
         case ast.Call():
             return name_of(value.func)
         case ast.Subscript(slice=ast.Constant(value=str(key))):
