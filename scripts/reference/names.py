@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.reference import markdown
 
+CALLED = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 PUBLIC: dict[str, tuple[str, ...]] = {
@@ -51,7 +52,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         "StrictModelSerializer",
     ),
     "django_pm.api.filters": ("ProjectFilterSet", "TaskFilterSet"),
-    "django_pm.realtime.asgi": ("with_notifications",),
+    "django_pm.realtime.asgi": ("with_notifications", "notifications", "only_sockets"),
     "django_pm.schedules": ("configure", "beat_schedule"),
     "django_pm.health.middleware": ("request_metrics",),
     "django_pm.health.asgi": ("with_health",),
@@ -94,7 +95,7 @@ def in_body(place: ast.AST, name: str) -> tuple[ast.stmt, str] | None:
     """The function, class or variable that is called ``name`` there, and its docstring (a variable's stands below)."""
     body: list[ast.stmt] = getattr(place, "body", [])
     for node, after in zip(body, [*body[1:], ast.Pass()], strict=True):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+        if isinstance(node, CALLED | ast.ClassDef) and node.name == name:
             return node, ast.get_docstring(node) or ""
         if name in assigned(node):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
@@ -118,8 +119,8 @@ def spelt(name: str, node: ast.stmt) -> str:
     """A name with what it takes and gives, if it is called; a class by the word."""
     if isinstance(node, ast.ClassDef):
         return f"class {name}"
-    if not isinstance(node, ast.FunctionDef):
+    if not isinstance(node, CALLED):
         return name
     arguments = ast.unparse(node.args).removeprefix("self, ").removeprefix("self")
     returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{name}({arguments}){returned}"
+    return f"{'async ' * isinstance(node, ast.AsyncFunctionDef)}{name}({arguments}){returned}"

@@ -1,5 +1,6 @@
 """What docs/ says of the code is what the code says: `make reference` writes it, and here is told when it is behind."""
 
+import ast
 import re
 from importlib import import_module
 
@@ -51,3 +52,15 @@ def test_every_name_can_be_imported_from_where_the_page_says():
         for name in names:
             owner, _dot, member = name.rpartition(".")
             assert hasattr(getattr(room, owner) if owner else room, member), f"{module}.{name}"
+
+
+def test_what_the_pages_import_is_public():
+    """A sample that needs more than the reference promises would break with some upgrade."""
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for sample in re.findall(r"^```python\n(.+?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+            for node in ast.walk(ast.parse(sample)):
+                module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+                if module.startswith("django_pm") and not module.startswith("django_pm.client"):
+                    names = {each.name for each in node.names}
+                    public = {*PUBLIC.get(module, ()), *(room.removeprefix(f"{module}.") for room in PUBLIC)}
+                    assert names - public == set(), f"{page.name}: {module}"
