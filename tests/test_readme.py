@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from django_pm.models import Role
-from tests.example.site import free_port, wait_until_it_listens
+from tests.example.site import free_port, require_curl, wait_until_it_listens
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -129,10 +128,7 @@ def answers(block, port, folder):
 
 @pytest.mark.parametrize("make", [fresh_site, demo_site], ids=["fresh site", "demo"])
 def test_the_requests_work_as_they_stand(make, tmp_path):
-    if not shutil.which("curl"):
-        if os.environ.get("PM_REQUIRE_SERVICES") == "1":
-            pytest.fail("curl is needed and missing")
-        pytest.skip("needs curl")
+    require_curl()
     folder = tmp_path / "site"
     folder.mkdir()
     looking, writing = requests()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.walk import RUNS_ON, blocks, walk
-from tests.example.site import ROOT
+from tests.example.site import ROOT, require_curl
 
 GUIDES = sorted(path.name for path in (ROOT / "docs" / "howto").glob("*.md") if path.name != "README.md")
 
@@ -18,6 +18,7 @@ SERVED = "python manage.py runserver"
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the tutorial's first two steps make."""
+    require_curl()
     with walk(tmp_path_factory.mktemp("tutorial")) as reader:
         reader.follow("tutorial.md", until=SERVED)
         return reader.folder
