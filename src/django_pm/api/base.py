@@ -96,6 +96,7 @@ class BaseAPIView(APIView):
     permission_classes = [IsAuthenticated]
     metadata_class = PlainMetadata
     content_negotiation_class = JSONNegotiation
+    versioning_class = None  # a host's own would look for its versions in our paths and parameters
     schema = ApiSchema()
 
     is_for_readers = False

@@ -31,6 +31,7 @@ class SchemaView(SpectacularAPIView):
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes = [RequestThrottle]
+    versioning_class = None
     renderer_classes = [OpenApiJsonRenderer, JSONRenderer, OpenApiYamlRenderer]
     custom_settings = {
         "TITLE": "django-pm",
