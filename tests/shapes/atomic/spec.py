@@ -53,3 +53,10 @@ def test_a_list_is_kept(api, owner) -> None:
     tags = {api.get("/projects/").headers.get("ETag") for _ in range(3)}
     assert None not in tags
     assert len(tags) == 1
+
+
+@pytest.mark.django_db
+def test_a_test_case_goes_on_after_a_refusal(api, project) -> None:
+    """DRF gives up the transaction that is around the view of a refused request. Here that is the test's own."""
+    assert api.get("/tasks/0/").status_code == 404
+    assert api.get(f"/projects/{project.pk}/").status_code == 200
