@@ -4,6 +4,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import django
 import pytest
 from django.apps import apps
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -132,7 +133,7 @@ WRONG = [
     pytest.param({"DJANGO_PM": None}, ["E001"], ["is a NoneType, not a dict"], id="None"),
     pytest.param({"DJANGO_PM": {"POLICI": "x"}}, ["E002"], ["'POLICI'", "Did you mean 'POLICY'?"], id="misspelt"),
     pytest.param(
-        {"DJANGO_PM": {"task_due_date_required": True}}, ["E002"], ["'task_due_date_required'"], id="lower case"
+        {"DJANGO_PM": {"task_due_date_required": True}}, ["E002"], ["mean 'TASK_DUE_DATE_REQUIRED'?"], id="lower case"
     ),
     pytest.param({"DJANGO_PM": {"XYZ": 1}}, ["E002"], ["'XYZ'", "Known keys: POLICY, USER_DISPLAY"], id="unlike any"),
     pytest.param({"DJANGO_PM": {7: 1}}, ["E002"], ["unknown key 7"], id="a key that is no text"),
@@ -274,12 +275,19 @@ WRONG = [
 
 REDIS = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1"}}
 
+
+def mails(backend=deployment.SMTP, timeout=10):
+    """The settings that have mail sent so, as this Django has them."""
+    if django.VERSION >= (6, 1):
+        return {"MAILERS": {"default": {"BACKEND": backend, "OPTIONS": {"timeout": timeout}}}}
+    return {"EMAIL_BACKEND": backend, "EMAIL_TIMEOUT": timeout}
+
+
 READY = {
     "CACHES": REDIS,
     "REST_FRAMEWORK": {"NUM_PROXIES": 1},
     "DJANGO_PM": {"SITE_URL": "https://pm.example.com"},
-    "EMAIL_BACKEND": deployment.SMTP,
-    "EMAIL_TIMEOUT": 10,
+    **mails(),
     "DEFAULT_FROM_EMAIL": "pm@example.com",
 }
 
@@ -315,14 +323,14 @@ UNREADY = [
     pytest.param(pm(SITE_URL=""), ["W016"], ["SITE_URL", "https://pm.example.com"], id="no links"),
     pytest.param(pm(SITE_URL="http://pm.example.com"), ["W017"], ["not https"], id="links in the clear"),
     *(
-        pytest.param({"EMAIL_BACKEND": backend}, ["W018"], [backend, "sends nothing"], id=backend.split(".")[-2])
+        pytest.param(mails(backend), ["W018"], [backend, "sends nothing"], id=backend.split(".")[-2])
         for backend in sorted(deployment.KEEPING)
     ),
     pytest.param({"DEFAULT_FROM_EMAIL": "webmaster@localhost"}, ["W019"], ["webmaster@localhost"], id="from nobody"),
-    pytest.param({"EMAIL_TIMEOUT": None}, ["W020"], ["for ever", "EMAIL_TIMEOUT"], id="mail waits for ever"),
-    pytest.param({"EMAIL_TIMEOUT": 60}, ["W020"], ["60"], id="mail waits long"),
+    pytest.param(mails(timeout=None), ["W020"], ["for ever", "EMAIL_TIMEOUT"], id="mail waits for ever"),
+    pytest.param(mails(timeout=60), ["W020"], ["60"], id="mail waits long"),
     pytest.param(
-        {"EMAIL_TIMEOUT": None, "MAILERS": {"default": {"BACKEND": deployment.SMTP, "OPTIONS": {"timeout": 5}}}},
+        {"MAILERS": {"default": {"BACKEND": deployment.SMTP, "OPTIONS": {"timeout": 5}}}},
         *([], []),
         id="as newer Django has it",
     ),

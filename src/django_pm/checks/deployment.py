@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -132,10 +133,12 @@ def check_mail(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 def mailer() -> tuple[str, float | None]:
-    """The backend of the site's mail and its timeout in seconds, as this Django is told of them."""
-    if default := getattr(settings, "MAILERS", {}).get("default"):
-        return default.get("BACKEND", SMTP), default.get("OPTIONS", {}).get("timeout")
-    return settings.EMAIL_BACKEND, settings.EMAIL_TIMEOUT
+    """The backend of the site's mail and its timeout in seconds: from ``MAILERS``, or as it was before Django 6.1."""
+    if hasattr(settings, "MAILERS"):
+        default = settings.MAILERS.get("default", {})
+        return default.get("BACKEND", ""), default.get("OPTIONS", {}).get("timeout")
+    with warnings.catch_warnings(action="ignore"):  # that these are deprecated, Django tells when it starts
+        return settings.EMAIL_BACKEND, settings.EMAIL_TIMEOUT
 
 
 @checks.register(TAG, deploy=True)
