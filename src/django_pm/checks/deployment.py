@@ -134,8 +134,9 @@ def check_mail(app_configs: Any, **kwargs: Any) -> Messages:
 
 def mailer() -> tuple[str, float | None]:
     """The backend of the site's mail and its timeout in seconds: from ``MAILERS``, or as it was before Django 6.1."""
-    if hasattr(settings, "MAILERS"):
-        default = settings.MAILERS.get("default", {})
+    mailers: dict[str, Any] | None = getattr(settings, "MAILERS", None)
+    if mailers is not None:
+        default = mailers.get("default", {})
         return default.get("BACKEND", ""), default.get("OPTIONS", {}).get("timeout")
     with warnings.catch_warnings(action="ignore"):  # that these are deprecated, Django tells when it starts
         return settings.EMAIL_BACKEND, settings.EMAIL_TIMEOUT
