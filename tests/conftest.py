@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-TOGETHER = ("tests/stack/faults/", "tests/stack/test_walk.py")
+TOGETHER = ("tests/docs/test_walks.py", "tests/stack/faults/", "tests/stack/test_walk.py")
 """Tests that share what takes long to start. (xdist's own groups are without effect in pytest 9.)"""
 
 

@@ -28,18 +28,19 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Messages:
     known = declared()
     try:
         given = configured()
-    except ImproperlyConfigured as error:
-        return [problem("E001", str(error), 'Write DJANGO_PM = {"TASK_DUE_DATE_REQUIRED": False}, or remove it.')]
+    except ImproperlyConfigured:
+        text = f"DJANGO_PM is a {type(settings.DJANGO_PM).__name__}, not a dict."
+        return [problem("E001", text, 'Write DJANGO_PM = {"TASK_DUE_DATE_REQUIRED": False}, or remove it.')]
     problems: Messages = []
     for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(str(name).upper(), known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
             problems.append(problem("E002", f"DJANGO_PM has an unknown key {name!r}.", hint))
-        elif wrong := known[name].wrong_type(value):
-            problems.append(problem("E003", wrong, known[name].help_text))
-        elif wrong := known[name].out_of_bounds(value):
-            problems.append(problem("E004", wrong, known[name].help_text))
+        elif wrong_type := known[name].wrong_type(value):
+            problems.append(problem("E003", f"DJANGO_PM[{name!r}] {wrong_type}.", known[name].help_text))
+        elif out_of_bounds := known[name].out_of_bounds(value):
+            problems.append(problem("E004", f"DJANGO_PM[{name!r}] {out_of_bounds}.", known[name].help_text))
     return problems
 
 
