@@ -86,7 +86,8 @@ def columns_of(event: Event) -> str:
     """The columns that changed, on one line; nothing for what came into being or went."""
     if event.type != event_types.NAMES.get(event.object_type, ("", "", ""))[1] or event.object_type == "report":
         return ""
-    return ", ".join(label_of(event.object_type, column) for column in event.changes)
+    told = [column for column in event.changes if column != "updated_at"]  # which every change moves
+    return ", ".join(label_of(event.object_type, column) for column in told)
 
 
 def differences(event: Event, reader: Any) -> list[Difference]:
