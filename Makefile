@@ -3,6 +3,7 @@
 
 PORT ?= 8000
 STACK_PORT ?= 8080
+DOCS_PORT ?= 8001
 PYTHON ?=
 ARGS ?=
 
@@ -15,7 +16,7 @@ URL = http://127.0.0.1:$(PORT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
 # must not lead the demo to that site's database, or its mail server.
-SITE := env -u DATABASE_URL -u DATABASE_POOL -u DATABASE_SECONDS -u REDIS_URL -u BROKER_URL -u BEAT_SECONDS -u SECRET_KEY \
+SITE := env -u DATABASE_URL -u DATABASE_POOL -u DATABASE_PREPARE -u DATABASE_SECONDS -u REDIS_URL -u BROKER_URL -u BEAT_SECONDS -u SECRET_KEY \
 	-u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS -u LOG_FORMAT -u LOG_LEVEL \
 	-u PROXIES -u STATIC_ROOT -u METRICS_TOKEN -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
 	-u SITE_URL -u EMAIL_HOST -u EMAIL_PORT -u EMAIL_HOST_USER -u EMAIL_HOST_PASSWORD -u EMAIL_USE_TLS -u EMAIL_USE_SSL \
@@ -30,7 +31,8 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz faults openapi evidence lint audit release-check clean port-is-free demo-data-gone
+.PHONY: help demo demo-reset stack test browser fuzz faults openapi reference docs docs-serve evidence lint audit release-check clean \
+	port-is-free demo-data-gone
 
 help:
 	@echo "make demo         a site with sample data on $(URL) (PORT=8080 for another port)"
@@ -41,6 +43,9 @@ help:
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make faults       the services of the example site while Redis, RabbitMQ, PostgreSQL and they themselves are taken away"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
+	@echo "make reference    write the parts of docs/ that come from the code anew: settings, checks, commands, names"
+	@echo "make docs         the documentation as a site, in site/; a broken link is an error"
+	@echo "make docs-serve   the same on http://127.0.0.1:$(DOCS_PORT), made anew whenever a page changes"
 	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
@@ -93,6 +98,16 @@ faults: $(VENV)/.stamp-test
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py
 
+reference: $(VENV)/.stamp-test
+	@$(BIN)/python -W ignore -m scripts.reference
+
+# The variable is the theme's: it would tell at each start that it has a successor (docs/dependencies.md).
+docs: $(VENV)/.stamp-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: $(VENV)/.stamp-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload --dev-addr 127.0.0.1:$(DOCS_PORT)
+
 # Everything, which takes as long as `make test` and two minutes more; ARGS="services pages" leaves the tests out.
 evidence: $(VENV)/.stamp-browser
 	@$(BIN)/python -m scripts.evidence $(ARGS)
@@ -118,7 +133,7 @@ release-check: $(VENV)/.stamp-package
 	$(BIN)/python scripts/check_wheel.py --into release
 
 clean:
-	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist release
+	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist release site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------------------------------------

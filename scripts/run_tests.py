@@ -38,6 +38,7 @@ ONCE = (
     "tests/cache/test_hot_walk.py",
     "tests/client",
     "tests/commands/test_seed_memory.py",
+    "tests/docs",
     "tests/example",
     "tests/mail/test_any_time.py",
     "tests/reports/test_any_time.py",
@@ -71,6 +72,7 @@ ONCE_ON_EACH_DATABASE = (
 # What tests a part that an extra or a site brings, and the module that says whether it is here.
 EXTRAS = {
     "tests/cache/processes": "django_redis",
+    "tests/docs": "channels",
     "tests/example/test_live_server.py": "channels",
     "tests/health": "prometheus_client",
     "tests/operations": "channels",

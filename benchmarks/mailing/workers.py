@@ -22,6 +22,7 @@ from django.utils.translation import gettext  # noqa: E402
 
 from django_pm import schedules, users  # noqa: E402
 from django_pm.models import MailKind, Task  # noqa: E402
+from django_pm.services.jobs import JOBS  # noqa: E402
 from django_pm.services.reminders import AHEAD, Words  # noqa: E402
 from django_pm.services.unsubscribing import unsubscribe_url  # noqa: E402
 
@@ -36,6 +37,7 @@ for queue in ours.conf.task_queues:
     if not queue.name.startswith(PREFIX):
         queue.name = queue.routing_key = f"{PREFIX}{queue.name}"
         queue.exchange.name = queue.name
+ours.conf.task_routes = {f"django_pm.tasks.{job.name}": {"queue": f"{PREFIX}{job.queue}"} for job in JOBS}
 
 # As Celery comes.
 conventional = Celery("conventional", broker=BROKER, set_as_current=False)

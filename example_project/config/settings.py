@@ -9,6 +9,8 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
     DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 6: so many
                                    connections to PostgreSQL at most in each process, lent to whoever asks
+    DATABASE_PREPARE       0       5: PostgreSQL plans once what one connection asks again and again, from the fifth
+                                   time on; not behind a pooler that gives each transaction another connection
     DATABASE_SECONDS       30      what one statement may take on PostgreSQL; 0: as long as it likes, for migrations
     REDIS_URL              none    e.g. redis://host:6379/0: the cache, and what wakes other server processes for live
                                    notifications
@@ -127,6 +129,7 @@ if DATABASE_URL:
         OPTIONS.setdefault("keepalives_interval", 5)
         OPTIONS.setdefault("keepalives_count", 3)
         OPTIONS.setdefault("tcp_user_timeout", 15_000)  # milliseconds
+        OPTIONS.setdefault("prepare_threshold", env.number("DATABASE_PREPARE", default=0) or None)
         OPTIONS.setdefault("options", f"-c statement_timeout={env.number('DATABASE_SECONDS', default=30)}s")
         if DATABASE_POOL:
             OPTIONS["pool"] = {

@@ -50,15 +50,18 @@ class AppSettings:
     POLICY = Setting(
         "django_pm.access.RolePolicy",
         "Import path of the policy class: who may see and do what. Shipped beside the default: "
-        "`django_pm.access.OpenPolicy` and `django_pm.access.ModelPermissionPolicy`.",
+        "`django_pm.access.OpenPolicy` and `django_pm.access.ModelPermissionPolicy`. One of your own: "
+        "docs/howto/policy.md.",
     )
     USER_DISPLAY = Setting(
         "django_pm.users.full_name_or_login",
-        "Import path of a function `user -> str`: the name shown for a user, for instance as a comment's author.",
+        "Import path of a function `user -> str`: the name shown for a user, for instance as a comment's author "
+        "when a client gives none. Cut to 255 characters.",
     )
     TASK_DUE_DATE_REQUIRED = Setting(
         True,
-        "Whether the API refuses a task without a `due_date`. The column itself is nullable.",
+        "Whether the API refuses a task without a `due_date`. The column is nullable either way, so your own code and "
+        "the admin may leave it empty.",
     )
     MAX_BODY_BYTES = Setting(
         1024 * 1024,
@@ -66,11 +69,11 @@ class AppSettings:
     )
     MAX_TEXT_LENGTH = Setting(
         65_536,
-        "Longest description or comment the API takes, in characters.",
+        "Longest description or comment the API takes, in characters; a longer one is answered with 400.",
     )
     MAX_METADATA_BYTES = Setting(
         16_384,
-        "Largest `metadata` object the API takes, in bytes of its JSON form.",
+        "Largest `metadata` object the API takes, in bytes of its JSON form; a larger one is answered with 400.",
     )
     EVENT_RETENTION_DAYS = Setting(
         0,
@@ -89,7 +92,8 @@ class AppSettings:
     )
     API_TOKENS = Setting(
         True,
-        "Whether people may make API tokens at `/tokens/` and sign in with them.",
+        "Whether people may make API tokens at `/tokens/`, and scripts sign in with them (docs/api.md#api-tokens). "
+        "Off, the path answers 404.",
     )
     THROTTLE_USER = Setting(
         "600/min",
@@ -101,19 +105,22 @@ class AppSettings:
     )
     THROTTLE_CACHE = Setting(
         "default",
-        "The cache of `CACHES` that counts requests. Processes that are to count together must share it.",
+        "The cache of `CACHES` that counts requests. Processes that are to count together must share it "
+        "(docs/api.md#limits).",
     )
     RESPONSE_CACHE = Setting(
         "default",
-        "The cache of `CACHES` in which lists are kept for all processes; empty to keep none, here or there.",
+        "The cache of `CACHES` in which lists are kept for all processes (docs/caching.md); empty to keep none, there "
+        "or in the process.",
     )
     SOCKETS_PER_USER = Setting(
         20,
-        "How many WebSockets one user may have open in one server process.",
+        "How many WebSockets (docs/realtime.md) one user may have open in one server process.",
     )
     REPORT_HOUR = Setting(
         6,
-        "From which hour of the day (0 to 23, in the time zone of the project) the daily report is made and mailed.",
+        "From which hour of the day (0 to 23, in the time zone of the project) the daily report "
+        "(docs/reports.md) is made and mailed.",
         minimum=0,
         maximum=23,
     )
@@ -124,7 +131,8 @@ class AppSettings:
     )
     SITE_URL = Setting(
         "",
-        "Where the site is, as `https://pm.example.com`, for the links in mail; without it, mail has none.",
+        "Where the site is, as `https://pm.example.com`, for the links in mail (docs/mail.md): what sends it has no "
+        "request to ask. Empty: mail has no links.",
     )
     NOTIFICATION_CHANNELS = Setting[dict[str, list[str]]](
         {
@@ -138,7 +146,8 @@ class AppSettings:
             "report_ready": ["in_app"],
         },
         "Where people are told, by reason, as long as they have not chosen otherwise: `in_app`, and `mail` (at once) "
-        "or `digest` (daily). Reasons that are left out keep their default; an empty list is off.",
+        "or `digest` (daily). Reasons (docs/notifications.md#reasons) that are left out keep their default; an empty "
+        "list is off.",
     )
     NOTIFICATION_DELAY_SECONDS = Setting(
         60,
@@ -163,7 +172,8 @@ class AppSettings:
     )
     METRICS_TOKEN = Setting(
         "",
-        "What Prometheus shows as a bearer token to read `/metrics`; empty, there is no such page, nor any counting.",
+        "What Prometheus shows as a bearer token to read `/metrics` (docs/monitoring.md); empty, there is no such "
+        "page, nor any counting.",
     )
     SUBSCRIBER_ATTEMPTS = Setting(
         5,

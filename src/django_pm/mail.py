@@ -14,10 +14,10 @@ import logging
 import random
 import smtplib
 import time
-from collections import Counter
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
 from email.utils import parseaddr
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.core import mail as django_mail
@@ -34,7 +34,7 @@ from django.utils.translation import gettext
 from django_pm import smtp, users
 from django_pm.conf import app_settings
 from django_pm.mime import Message
-from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Task
+from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Report, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import digests, local_days, notices, reminders, reports, sentences
 from django_pm.services.apart import apart
@@ -43,7 +43,9 @@ from django_pm.services.unsubscribing import unsubscribe_url
 
 logger = logging.getLogger(__name__)
 
-BATCH = 100
+T = TypeVar("T")
+
+BATCH = 250
 CLAIMED_FOR = dt.timedelta(minutes=3)
 """After so long a claim counts as left by a crash."""
 
@@ -315,7 +317,7 @@ def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.
     keys = [key, *(mail.pk for mail, _at in taken)]
     sent_at = taken[-1][1] if taken else None
     unwaited = "" if waiting else _unwaited(connection)
-    with connection.cursor() as cursor:
+    with _preparing(connection) as cursor:
         cursor.execute(
             f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 (no value in it but a table's name)
             " SET state = CASE id WHEN %s THEN 'sending' ELSE 'sent' END,"
@@ -326,6 +328,20 @@ def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.
             [key, key, begun.attempts, key, key, moment(sent_at), *keys, moment(claimed_until)],
         )
         return int(cursor.rowcount)
+
+
+def _preparing(connection: BaseDatabaseWrapper) -> Any:
+    """A cursor by which PostgreSQL is asked to plan a statement once, if the site has set ``prepare_threshold``.
+
+    To plan the one above takes as long as to execute it. Django's own cursor puts values into statements itself, so no
+    two are the same.
+    """
+    if connection.vendor != "postgresql" or connection.settings_dict["OPTIONS"].get("prepare_threshold") is None:
+        return connection.cursor()
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    return connection.make_cursor(Cursor(connection.connection))  # type: ignore[arg-type]
 
 
 def _unwaited(connection: BaseDatabaseWrapper) -> str:
@@ -402,42 +418,68 @@ def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | s
 
 
 def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
-    """What each message says, or why it is not to be sent any more, asked for all at once."""
+    """What each message says, or why it is not to be sent any more, asked of all of a kind at once."""
+    of_kind: dict[str, list[Mail]] = defaultdict(list)
+    for mail in mails:
+        of_kind[mail.kind].append(mail)
     found: dict[Any, Letter | str] = {}
-    due = reminders.still_due([mail for mail in mails if mail.kind == MailKind.REMINDER], now)
-    for key, task in due.items():
-        found[key] = task if isinstance(task, str) else _reminder(task)
-    wanted = reports.still_wanted([mail for mail in mails if mail.kind == MailKind.REPORT], now)
-    pages = readable({report for report in wanted.values() if not isinstance(report, str)})
-    for key, report in wanted.items():
-        if isinstance(report, str):
-            found[key] = report
-        else:
-            context = {"report": report, "project": report.project, **pages[report.pk]}
-            found[key] = Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
-    told = notices.still_wanted([mail for mail in mails if mail.kind == MailKind.NOTICE])
-    found |= {key: notice if isinstance(notice, str) else _notice(notice) for key, notice in told.items()}
-    digested = digests.still_wanted([mail for mail in mails if mail.kind == MailKind.DIGEST])
-    for key, digest in digested.items():
-        found[key] = digest if isinstance(digest, str) else _digest("digest", sentences.DigestWords(digest))
-    late = digests.still_overdue([mail for mail in mails if mail.kind == MailKind.OVERDUE], now)
-    for key, overdue in late.items():
-        found[key] = overdue if isinstance(overdue, str) else _digest("overdue", sentences.OverdueWords(overdue))
+    for kind, some in of_kind.items():
+        found |= _KINDS[kind](some, now)
     return found
 
 
-def _reminder(task: Task) -> Letter:
-    context = {"task": task, "project": task.project, "words": reminders.Words(task)}
-    return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+def _reminders(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
+    def letter(task: Task) -> Letter:
+        context = {"task": task, "project": task.project, "words": reminders.Words(task)}
+        return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
+
+    return _written(reminders.still_due(mails, now), letter)
 
 
-def _notice(notice: notices.Notice) -> Letter:
-    thread = f"task-{notice.task.pk}" if notice.task else f"project-{notice.project.pk}"
-    return Letter("django_pm/mail/notice", {"words": sentences.NoticeWords(notice)}, thread, notice.reason)
+def _reports(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
+    wanted = reports.still_wanted(mails, now)
+    pages = readable({report for report in wanted.values() if not isinstance(report, str)})
+
+    def letter(report: Report) -> Letter:
+        context = {"report": report, "project": report.project, **pages[report.pk]}
+        return Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
+
+    return _written(wanted, letter)
 
 
-def _digest(name: str, words: sentences.DigestWords | sentences.OverdueWords) -> Letter:
-    return Letter(f"django_pm/mail/{name}", {"words": words}, f"{name}s")
+def _notices(mails: list[Mail], _now: dt.datetime) -> dict[Any, Letter | str]:
+    def letter(notice: notices.Notice) -> Letter:
+        thread = f"task-{notice.task.pk}" if notice.task else f"project-{notice.project.pk}"
+        return Letter("django_pm/mail/notice", {"words": sentences.NoticeWords(notice)}, thread, notice.reason)
+
+    return _written(notices.still_wanted(mails), letter)
+
+
+def _digests(mails: list[Mail], _now: dt.datetime) -> dict[Any, Letter | str]:
+    def letter(digest: digests.Digest) -> Letter:
+        return Letter("django_pm/mail/digest", {"words": sentences.DigestWords(digest)}, "digests")
+
+    return _written(digests.still_wanted(mails), letter)
+
+
+def _overdue(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
+    def letter(overdue: digests.Overdue) -> Letter:
+        return Letter("django_pm/mail/overdue", {"words": sentences.OverdueWords(overdue)}, "overdues")
+
+    return _written(digests.still_overdue(mails, now), letter)
+
+
+def _written(wanted: dict[Any, T | str], letter: Callable[[T], Letter]) -> dict[Any, Letter | str]:
+    return {key: one if isinstance(one, str) else letter(one) for key, one in wanted.items()}
+
+
+_KINDS: dict[str, Callable[[list[Mail], dt.datetime], dict[Any, Letter | str]]] = {
+    MailKind.REMINDER: _reminders,
+    MailKind.REPORT: _reports,
+    MailKind.NOTICE: _notices,
+    MailKind.DIGEST: _digests,
+    MailKind.OVERDUE: _overdue,
+}
 
 
 def _connection() -> Any:

@@ -7,6 +7,7 @@ delivered twice finds nothing to do the second time.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from django_pm import mail
 from django_pm.events import relay
 from django_pm.services import digests, escalating, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
+
+logger = logging.getLogger(__name__)
 
 WORKING_FOR = dt.timedelta(minutes=2)
 """After so long nothing further is begun."""
@@ -53,14 +56,15 @@ def relay_events() -> None:
 
 @task
 def send_due_reminders() -> None:
-    """Queue reminders of what is due within a day."""
-    reminders.queue_due()
+    """Queue reminders of what is due within a day. The first are sent while the last are queued."""
+    reminders.queue_due(queued=wake_senders)
 
 
 @task
 def queue_digests() -> None:
     """Queue the digests of those whose hour has come."""
-    digests.queue_due()
+    if digests.queue_due():
+        wake_senders()
 
 
 @task
@@ -69,10 +73,19 @@ def send_mail_queue() -> None:
     mail.send_queue(for_at_most=SENDING_FOR)
 
 
+def wake_senders() -> None:
+    """Have the next free worker send what is queued now. Where that cannot be published, the next tick sends it."""
+    try:
+        send_mail_queue.apply_async(retry=False)
+    except Exception:  # each transport has errors of its own
+        logger.info("No worker can be told that there is mail to send; the next tick tells one.", exc_info=True)
+
+
 @task
 def send_daily_reports() -> None:
     """Make the reports that are due, and queue them for who asked."""
-    reports.make_due(for_at_most=WORKING_FOR)
+    if reports.make_due(for_at_most=WORKING_FOR):
+        wake_senders()
 
 
 @task

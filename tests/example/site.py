@@ -6,6 +6,7 @@ import http.cookiejar
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = ROOT / "example_project" / "manage.py"
@@ -169,6 +172,14 @@ def own_database() -> Iterator[dict[str, str]]:
             yield {"DATABASE_URL": urllib.parse.urlsplit(server)._replace(path=f"/{name}").geturl()}
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def require_curl() -> None:
+    """Skip the test where there is no curl to type; fail where everything has to be there."""
+    if not shutil.which("curl"):
+        if os.environ.get("PM_REQUIRE_SERVICES") == "1":
+            pytest.fail("curl is needed and missing")
+        pytest.skip("needs curl")
 
 
 def free_port() -> int:

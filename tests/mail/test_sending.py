@@ -8,7 +8,7 @@ import threading
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
 
@@ -580,6 +580,42 @@ def test_many_who_send_at_once_send_each_once(sink):
         mailing.BATCH = monkey
     assert sorted(sink.to()) == sorted(f"user{n}@example.org" for n in range(60))
     assert set(states().values()) == {MailState.SENT}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+class TestStatementsThatAreKept:
+    """A site that lets PostgreSQL keep plans (``prepare_threshold``) gets the same from notes that are planned once."""
+
+    @pytest.fixture(autouse=True)
+    def prepare(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 2)
+        connection.close()
+        yield
+        connection.close()
+
+    def kept(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            return [statement for (statement,) in cursor.fetchall() if "django_pm_mail" in statement]
+
+    def test_every_message_is_noted(self, sink):
+        addresses = [f"user{n}@example.org" for n in range(6)]
+        sink.answers["user3@example.org"] = "550 No such user here"
+        reminders(*addresses)
+        assert send_queue() == {MailState.SENT: 5, MailState.FAILED: 1}
+        assert len(self.kept()) == 1
+        assert sorted(sink.to()) == [address for address in addresses if address != "user3@example.org"]
+        sent = Mail.objects.filter(state=MailState.SENT)
+        assert set(sent.values_list("attempts", "repeated", "reason")) == {(1, False, "")}
+        assert not sent.filter(sent_at=None).exists()
+
+    def test_a_database_that_goes_away_is_an_error_of_django(self, sink):
+        reminders("a@example.org")
+        batch = mailing.Batch(claim(timezone.now()), None)
+        connection.connection.close()
+        with pytest.raises((OperationalError, InterfaceError)):
+            batch.send()
 
 
 def test_old_mail_is_pruned_once_it_has_ended(sink, capsys):

@@ -54,6 +54,12 @@ class TestDatabase:
         assert "pool" not in database["OPTIONS"]
         assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (600, True)
 
+    @pytest.mark.parametrize(("variables", "threshold"), [({}, None), ({"DATABASE_PREPARE": "5"}, 5)])
+    def test_statements_are_kept_where_no_pooler_is_in_between(
+        self, tmp_path: Path, variables: dict[str, str], threshold: int | None
+    ) -> None:
+        assert self.database(tmp_path, "config.wsgi", **variables)["OPTIONS"]["prepare_threshold"] == threshold
+
     @pytest.mark.parametrize("url", ["", "sqlite:///{folder}/db.sqlite3"])
     def test_sqlite_has_no_pool(self, tmp_path: Path, url: str) -> None:
         options = "settings.DATABASES['default'].get('OPTIONS', {})"

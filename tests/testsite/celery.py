@@ -29,6 +29,7 @@ for queue in app.conf.task_queues:
     if queue.name in jobs.QUEUES:
         queue.name = queue.routing_key = f"{prefix}{queue.name}"
         queue.exchange.name = queue.name
+app.conf.task_routes = {f"django_pm.tasks.{job.name}": {"queue": f"{prefix}{job.queue}"} for job in jobs.JOBS}
 for entry in app.conf.beat_schedule.values():
     entry["options"]["queue"] = f"{prefix}{entry['options']['queue']}"
     entry["schedule"] = float(os.environ.get("PM_TEST_BEAT", "1"))

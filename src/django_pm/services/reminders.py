@@ -11,7 +11,7 @@ import functools
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.db import router
@@ -172,13 +172,19 @@ class Words:
         return format_html(self._phrases.rest_of_sentence, due=self.due, zone=self.time_zone)
 
 
-def queue_due(now: dt.datetime | None = None) -> int:
+def queue_due(now: dt.datetime | None = None, *, queued: Callable[[], None] | None = None) -> int:
     """Queue a reminder for every recipient of every open task that is due within 24 hours; how many are new.
 
-    Asked again, or by two at once, it queues none twice. The number of statements grows with the thousands of tasks.
+    Asked again, or by two at once, it queues none twice. The number of statements grows with the thousands of tasks;
+    after each thousand of which some are new, ``queued`` is called.
     """
-    chunks = _chunks(now or timezone.now())
-    return sum(number for dues in chunks for number in apart(_queue, dues, _left_out))
+    total = 0
+    for dues in _chunks(now or timezone.now()):
+        number = sum(apart(_queue, dues, _left_out))
+        if number and queued:
+            queued()
+        total += number
+    return total
 
 
 def _queue(dues: list[Due]) -> int:

@@ -22,7 +22,8 @@ from tests.example.site import ROOT, lasting_port, wait_until_it_listens
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
-"""A node takes five, and three times that where others keep the processors busy."""
+"""In which what is started does its first work. A node takes five, workers and beats three, and several times that
+where others keep the processors busy."""
 
 # Debian's own `rabbitmq-server` becomes the user rabbitmq where it can, and refuses where it cannot.
 RABBITMQ_PLACES = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -109,6 +110,11 @@ class Celery:
 
     def beat(self) -> Part:
         return self._part("beat", "--schedule", str(Path(self.folder, uuid.uuid4().hex)))
+
+    def tick(self, job: str) -> None:
+        """One tick of the schedule, for this job alone."""
+        command = [sys.executable, "-m", "celery", "-A", "tests.testsite.celery", "call", f"django_pm.tasks.{job}"]
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
 
     def forget(self) -> None:
         """Delete its queues."""
