@@ -31,7 +31,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz faults openapi reference docs docs-serve evidence lint audit release-check clean \
+.PHONY: help demo demo-reset stack test browser fuzz faults openapi messages reference docs docs-serve evidence lint audit release-check clean \
 	port-is-free demo-data-gone
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make faults       the services of the example site while Redis, RabbitMQ, PostgreSQL and they themselves are taken away"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
+	@echo "make messages     bring the catalogues of translations up to date with the code, and compile them"
 	@echo "make reference    write the parts of docs/ that come from the code anew: settings, checks, commands, names"
 	@echo "make docs         the documentation as a site, in site/; a broken link is an error"
 	@echo "make docs-serve   the same on http://127.0.0.1:$(DOCS_PORT), made anew whenever a page changes"
@@ -97,6 +98,9 @@ faults: $(VENV)/.stamp-test
 
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py
+
+messages: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/messages.py
 
 reference: $(VENV)/.stamp-test
 	@$(BIN)/python -W ignore -m scripts.reference

@@ -36,6 +36,8 @@ PACKAGE = ROOT / "src" / "django_pm"
 # Beside the modules, whose absence would be noticed at once.
 PARTS = (
     "django_pm/py.typed",
+    "django_pm/locale/ar/LC_MESSAGES/django.mo",
+    "django_pm/locale/de/LC_MESSAGES/django.mo",
     "django_pm/migrations/0001_",
     "django_pm/migrations/0002_",
     "django_pm/migrations/0009_",

@@ -39,6 +39,7 @@ ONCE = (
     "tests/client",
     "tests/commands/test_seed_memory.py",
     "tests/docs",
+    "tests/i18n",
     "tests/example",
     "tests/mail/test_any_time.py",
     "tests/reports/test_any_time.py",

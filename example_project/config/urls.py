@@ -3,12 +3,14 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
+from django.views.i18n import JavaScriptCatalog
 
 from accounts.views import TokenView
 from demo.views import HomeView, LetterView, LiveView, MailboxView
 
 urlpatterns = [
     path("", HomeView.as_view(), name="home"),
+    path("words.js", JavaScriptCatalog.as_view(packages=["demo"]), name="javascript-catalog"),
     path("live/", LiveView.as_view(), name="live"),
     path("mailbox/", MailboxView.as_view(), name="mailbox"),
     path("mailbox/<slug:name>/", LetterView.as_view(), name="letter"),

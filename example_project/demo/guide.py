@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from django_pm import access
-from django_pm.models import Comment, Membership, Project, Task
+from django_pm.models import Comment, Membership, Project, Role, Task
 
 from accounts.models import User
 from demo.content import PEOPLE
@@ -48,8 +49,8 @@ def _part(user: User, members: Iterable[Membership]) -> str:
     for member in members:
         if member.user_id == user.pk:
             projects.setdefault(member.role, []).append(member.project.name)
-    parts = [f"{role} of {', '.join(names)}" for role, names in projects.items()]
-    return "; ".join(["superuser", *parts] if user.is_superuser else parts)
+    parts = [f"{Role(role).label}: {', '.join(names)}" for role, names in projects.items()]
+    return "; ".join([gettext("Superuser"), *parts] if user.is_superuser else parts)
 
 
 def requests(base_url: str) -> list[Request]:
@@ -66,7 +67,7 @@ def _requests(base_url: str) -> Iterator[Request]:
     if caller is None:
         return
     yield Request(
-        "What is overdue, the oldest first",
+        gettext("What is overdue, the oldest first"),
         _curl(f"{base_url}/tasks/?overdue=true&ordering=due_date"),
     )
     projects = access.visible(caller, Project.objects.order_by("pk"))
@@ -79,12 +80,12 @@ def _requests(base_url: str) -> Iterator[Request]:
         "title": "Tell the support team what changes",
         "due_date": due.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    yield Request(f"Add a task to “{project.name}”", _curl(f"{base_url}/tasks/", body))
+    yield Request(gettext("Add a task to “%(name)s”") % {"name": project.name}, _curl(f"{base_url}/tasks/", body))
     tasks = project.tasks.open().order_by("due_date", "pk")
     task = next((row for row in tasks if access.may(caller, "add", Comment(task=row))), None)
     if task is not None:
         yield Request(
-            f"Comment on “{task.title}”",
+            gettext("Comment on “%(title)s”") % {"title": task.title},
             _curl(f"{base_url}/tasks/{task.pk}/comments/", {"content": "On it, done by tomorrow noon."}),
         )
 

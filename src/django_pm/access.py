@@ -29,6 +29,7 @@ from django.contrib import auth
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
 
 from django_pm.conf import app_settings
 from django_pm.exceptions import NotAllowed
@@ -38,6 +39,14 @@ from django_pm.users import active_users, has_column
 
 Verb = Literal["view", "add", "change", "delete"]
 Q_ = TypeVar("Q_", bound="QuerySet[Any]")
+
+REFUSALS: dict[Verb, Any] = {
+    "view": _("You may not view this %(kind)s."),
+    "add": _("You may not add this %(kind)s."),
+    "change": _("You may not change this %(kind)s."),
+    "delete": _("You may not delete this %(kind)s."),
+}
+"""A sentence for each verb: put together of words, it would be right in few languages."""
 
 
 class Policy(Protocol):
@@ -154,7 +163,7 @@ def may(user: Any, verb: Verb, obj: ProjectObject) -> bool:
 def require(user: Any, verb: Verb, obj: ProjectObject) -> None:
     """Raise ``NotAllowed`` unless ``may(user, verb, obj)``."""
     if not may(user, verb, obj):
-        raise NotAllowed(f"You may not {verb} this {obj._meta.verbose_name}.")
+        raise NotAllowed(REFUSALS[verb] % {"kind": obj._meta.verbose_name})
 
 
 def who_sees(project_id: Any, user_ids: Iterable[Any]) -> set[Any]:

@@ -1,5 +1,7 @@
 """What a service refuses, in words a person can read. The API turns each into a status; a host may catch them."""
 
+from django.utils.translation import gettext
+
 
 class DjangoPMError(Exception):
     """Base of everything django-pm raises on purpose."""
@@ -36,7 +38,7 @@ class StreamReset(DjangoPMError):
     """
 
     def __init__(self, reason: str, *, head: int, epoch: str) -> None:
-        super().__init__(f"The stream cannot be continued from there ({reason}).")
+        super().__init__(gettext("The stream cannot be continued from there (%(reason)s).") % {"reason": reason})
         self.reason = reason
         self.head = head
         self.epoch = epoch

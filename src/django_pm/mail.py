@@ -36,6 +36,7 @@ from django_pm.conf import app_settings
 from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Report, Task
 from django_pm.models.mail import UNFINISHED
+from django_pm.models.preferences import language_of
 from django_pm.services import digests, local_days, notices, reminders, reports, sentences
 from django_pm.services.apart import apart
 from django_pm.services.report_pages import readable
@@ -361,10 +362,11 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     if not address:
         raise ValidationError("The recipient has no e-mail address.")
     validate_email(address)
-    unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
     name = users.display_name(user)
     context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
-    with translation.override(_language(preferences)), timezone.override(_zone(preferences)):
+    language = language_of(preferences) or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(_zone(preferences)):
+        unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
         context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
         subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
         text = render_to_string(f"{letter.template}.txt", context)
@@ -388,12 +390,6 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
 def _domain(sender: str) -> str:
     """Where messages come from, and so their names."""
     return parseaddr(sender)[1].rpartition("@")[2] or str(DNS_NAME)
-
-
-def _language(preferences: NotificationPreferences | None) -> str:
-    """What the recipient has chosen, if the site (still) has it."""
-    chosen = preferences.language if preferences else ""
-    return chosen if chosen and chosen in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def _zone(preferences: NotificationPreferences | None) -> str:

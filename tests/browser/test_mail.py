@@ -26,7 +26,7 @@ def rendered(text: str, language: str) -> str:
     day = {"date": DATE.isoformat(), "created": 3, "completed": 1, "comments": 2, "complete": False}
     context: dict[str, Any] = {
         "report": SimpleNamespace(date=DATE, time_zone="America/Argentina/ComodRivadavia", note=text),
-        "project": SimpleNamespace(name=text),
+        "project": SimpleNamespace(name=text, time_zone=text),
         "recipient_name": text,
         "unsubscribe_url": "https://pm.example.com/notifications/unsubscribe/" + "x" * 150,
         "day": {**day, "date": DATE},

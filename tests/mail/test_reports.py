@@ -109,12 +109,12 @@ class TestWhatItSays:
         assert "- Open: 2\n- Overdue: 1\n- Completed: 1\n" in text
         assert "- Pending: 2\n- Completed: 1\n" in text
         assert "Due next (UTC):\n- Dig, May 4, 2031, 10 a.m.," in text
-        assert "The last two weeks: 3 created, 1 completed\n- 05/03/2031: 3, 1\n" in text
-        assert "3 created, 1 completed, 1 comments." in html
+        assert "The last two weeks: created 3, completed 1\n- 05/03/2031: 3, 1\n" in text
+        assert "May 3, 2031: created 3, completed 1, comments 1." in html
 
     def test_of_a_project_without_anything(self, sink, project):
         _message, text, html = sent(sink, project)
-        assert "The last two weeks: 0 created, 0 completed\n\n--" in text
+        assert "The last two weeks: created 0, completed 0\n\n--" in text
         assert "<svg" not in html
         for heading in ("Due next", "by assignee", "by priority", "By status", "Most active"):
             assert heading not in text
@@ -188,8 +188,8 @@ class TestChart:
     def test_in_words_too(self, sink, project, fortnight):
         """Some mail programs show no drawings."""
         _message, _text, html = sent(sink, project)
-        assert f"{sum(fortnight[0])} created" in html
-        assert f"{sum(fortnight[1])} completed" in html
+        assert f"Created: {sum(fortnight[0])}" in html
+        assert f"Completed: {sum(fortnight[1])}" in html
 
 
 class TestHostileTexts:
@@ -233,7 +233,7 @@ class TestForWhom:
         NotificationPreferences.objects.filter(user=ada).update(language="de", time_zone="America/New_York")
         make_task(project, title="Dig", due_date=dt.datetime(2031, 5, 10, 2, tzinfo=dt.UTC))
         message, text, html = sent(sink, project)
-        assert message["Subject"] == "Moon base: report of 4. Mai 2031"
+        assert message["Subject"] == "Moon base: Bericht vom 4. Mai 2031"
         for part in (text, html):
             assert "9. Mai 2031 22:00" in part  # theirs
             assert "(Asia/Tokyo)" in part  # the project's
@@ -252,7 +252,7 @@ class TestForWhom:
         NotificationPreferences.objects.filter(user=ada).update(language="de")
         make_task(project)
         _message, text, _html = sent(sink, project)
-        assert "- None: 1\n" in text
+        assert "- Keine: 1\n" in text
 
     def test_each_gets_their_own(self, sink, project):
         make_member(project, person("bob", language="fr"), Role.MANAGER)

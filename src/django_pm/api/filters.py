@@ -138,7 +138,7 @@ class ProjectFilterSet(django_filters.FilterSet):
     only_if_asked = True
     """Without a parameter of these it filters nothing. Not inherited: a subclass may."""
 
-    search = SearchFilter("name", "description", help_text=_("Every word must occur in name or description."))
+    search = SearchFilter("name", "description", help_text="Every word must occur in name or description.")
 
     class Meta:
         model = Project
@@ -152,25 +152,23 @@ class TaskFilterSet(django_filters.FilterSet):
     # Not `distinct`, which is this filter's default: a column of the row itself repeats no row, and no index sorts it.
     status = in_document(
         {"$ref": "#/components/schemas/Status"},
-        django_filters.MultipleChoiceFilter(choices=Status.choices, distinct=False, help_text=_("Repeat for several.")),
+        django_filters.MultipleChoiceFilter(choices=Status.choices, distinct=False, help_text="Repeat for several."),
     )
     priority = in_document(
         {"$ref": "#/components/schemas/Priority"},
-        django_filters.MultipleChoiceFilter(
-            choices=Priority.choices, distinct=False, help_text=_("Repeat for several.")
-        ),
+        django_filters.MultipleChoiceFilter(choices=Priority.choices, distinct=False, help_text="Repeat for several."),
     )
-    assignee = UserKeyFilter(help_text=_("The primary key of a user."))
+    assignee = UserKeyFilter(help_text="The primary key of a user.")
     due_before = in_document(
-        INSTANT, InstantFilter(field_name="due_date", lookup_expr="lt", help_text=_("Due before this instant."))
+        INSTANT, InstantFilter(field_name="due_date", lookup_expr="lt", help_text="Due before this instant.")
     )
     due_after = in_document(
-        INSTANT, InstantFilter(field_name="due_date", lookup_expr="gte", help_text=_("Due at this instant or later."))
+        INSTANT, InstantFilter(field_name="due_date", lookup_expr="gte", help_text="Due at this instant or later.")
     )
     overdue = in_document(
-        {"type": "boolean"}, FlagFilter(method="filter_overdue", help_text=_("Past due and not completed."))
+        {"type": "boolean"}, FlagFilter(method="filter_overdue", help_text="Past due and not completed.")
     )
-    search = SearchFilter("title", "description", help_text=_("Every word must occur in title or description."))
+    search = SearchFilter("title", "description", help_text="Every word must occur in title or description.")
 
     class Meta:
         model = Task

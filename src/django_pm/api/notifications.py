@@ -6,7 +6,6 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -60,7 +59,7 @@ class NotificationSerializer(StrictModelSerializer):
 class ReadAllSerializer(StrictSerializer):
     """Up to which notification, so that one that came meanwhile stays unread."""
 
-    up_to = WholeNumberField(min_value=0, max_value=2**63 - 1, help_text=_("The `id` of the latest that was seen."))
+    up_to = WholeNumberField(min_value=0, max_value=2**63 - 1, help_text="The `id` of the latest that was seen.")
 
 
 UNREAD = inline_serializer("Unread", {"unread": serializers.IntegerField()})
@@ -93,14 +92,14 @@ class NotificationFilterSet(django_filters.FilterSet):
 
     reason = in_document(
         {"type": "string", "enum": Reason.values},
-        django_filters.MultipleChoiceFilter(choices=Reason.choices, distinct=False, help_text=_("Repeat for several.")),
+        django_filters.MultipleChoiceFilter(choices=Reason.choices, distinct=False, help_text="Repeat for several."),
     )
     project = in_document(
         {"type": "integer"},
-        KeyChoiceFilter(queryset=visible_projects, method="filter_project", help_text=_("One that you see.")),
+        KeyChoiceFilter(queryset=visible_projects, method="filter_project", help_text="One that you see."),
     )
     unread = in_document(
-        {"type": "boolean"}, FlagFilter(field_name="read_at", lookup_expr="isnull", help_text=_("Not read yet."))
+        {"type": "boolean"}, FlagFilter(field_name="read_at", lookup_expr="isnull", help_text="Not read yet.")
     )
 
     class Meta:

@@ -112,10 +112,9 @@ class ProjectPreferencesSerializer(StrictModelSerializer):
 
     def validate_channels(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The mail of these reasons is asked for in one's general preferences, for all projects."""
+        problem = _("Mail of this reason is chosen for all projects at once.")
         wrong = [
-            f"{reason}: {_('Mail of this reason is chosen for all projects at once.')}"
-            for reason in channels.MAIL_COLUMNS
-            if Channel.MAIL in (wanted.get(reason) or ())
+            f"{reason}: {problem}" for reason in channels.MAIL_COLUMNS if Channel.MAIL in (wanted.get(reason) or ())
         ]
         if wrong:
             raise serializers.ValidationError(wrong)

@@ -7,12 +7,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import translation
 from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
 
 from django_pm import __version__
 from django_pm.api import pages
@@ -54,6 +56,12 @@ class SchemaView(SpectacularAPIView):
         "COMPONENT_SPLIT_REQUEST": True,
         "SCHEMA_PATH_PREFIX": "",
     }
+
+    def get(self, *args: Any, **kwargs: Any) -> Response:
+        """The same for everybody, in English: most of its words come from docstrings, which have no other language."""
+        with translation.override("en"):
+            document: Response = super().get(*args, **kwargs)
+        return document
 
 
 class DueDateInDocument(OpenApiSerializerFieldExtension):

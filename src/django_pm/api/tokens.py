@@ -51,7 +51,7 @@ class ApiTokenSerializer(StrictModelSerializer):
     expires_at = InstantField(required=False, allow_null=True)
     created_at = InstantField(read_only=True)
     last_used_at = InstantField(read_only=True, allow_null=True)
-    secret = StringField(read_only=True, allow_null=True, help_text=_("The token itself; shown once, on creation."))
+    secret = StringField(read_only=True, allow_null=True, help_text="The token itself; shown once, on creation.")
 
     class Meta:
         model = ApiToken

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             name='Event',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False)),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, verbose_name='UUID')),
                 ('project_id', models.BigIntegerField(verbose_name='project')),
                 ('seq', models.BigIntegerField(help_text="The place in the project's stream; empty until somebody reads it.", null=True, verbose_name='number')),
                 ('type', models.CharField(max_length=64, verbose_name='type')),

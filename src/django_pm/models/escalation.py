@@ -201,4 +201,4 @@ class Firing(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.rule_id}: task {self.task_id}"
+        return f"{Action(self.action).label} {self.task_id}"

@@ -23,7 +23,7 @@ class Event(models.Model):
     Whoever first reads the stream afterwards numbers it (``events/feed.py``). Nothing else ever changes a row.
     """
 
-    uuid = models.UUIDField(default=uuid.uuid4, editable=False)
+    uuid = models.UUIDField(_("UUID"), default=uuid.uuid4, editable=False)
     project_id = models.BigIntegerField(_("project"))
     seq = models.BigIntegerField(
         _("number"), null=True, help_text=_("The place in the project's stream; empty until somebody reads it.")

@@ -92,4 +92,4 @@ class Mail(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.object_id} {self.occurrence}"
+        return f"{MailKind(self.kind).label} {self.object_id} {self.occurrence}"

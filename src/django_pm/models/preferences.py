@@ -18,6 +18,12 @@ def validate_language(code: str) -> None:
         raise ValidationError(_("“%(code)s” is not a language of this site."), code="language", params={"code": code})
 
 
+def language_of(preferences: NotificationPreferences | None) -> str:
+    """The language that somebody has chosen, if the site (still) has it; empty if there is none."""
+    chosen: str = preferences.language if preferences else ""
+    return chosen if chosen in dict(settings.LANGUAGES) else ""
+
+
 class NotificationPreferences(models.Model):
     """One row for each user who has ever changed something; whoever has none has the defaults."""
 

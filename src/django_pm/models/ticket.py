@@ -21,9 +21,13 @@ class Ticket(models.Model):
     """Stands for the credentials that it was asked for with, and ends with them. Only a digest of it is kept."""
 
     digest = models.CharField(_("digest"), max_length=64, unique=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, related_name="+", on_delete=models.CASCADE)
-    token = models.ForeignKey(ApiToken, related_name="+", on_delete=models.CASCADE, null=True)
-    session_key = models.CharField(max_length=SESSION_KEY_LENGTH, blank=True, default="")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), related_name="+", on_delete=models.CASCADE
+    )
+    token = models.ForeignKey(
+        ApiToken, verbose_name=_("API token"), related_name="+", on_delete=models.CASCADE, null=True
+    )
+    session_key = models.CharField(_("session key"), max_length=SESSION_KEY_LENGTH, blank=True, default="")
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
     class Meta:
@@ -31,7 +35,7 @@ class Ticket(models.Model):
         verbose_name_plural = _("tickets")
 
     def __str__(self) -> str:
-        return f"{self.user_id} until {self.expires_at}"
+        return f"{self.user_id} ({self.expires_at})"
 
 
 def issue(user: Any, *, token: ApiToken | None = None, session_key: str = "") -> tuple[str, dt.datetime]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import router
 from django.db.models import QuerySet
+from django.utils import translation
 
 from django_pm.events.retention import prune_all
 from django_pm.models import Firing, IdempotencyKey, Mail, Notification, ProjectChannels, Report, Watch
@@ -24,9 +25,10 @@ def prune(*, days: int | None = None, count: int | None = None, hard_cap_days: i
     events = prune_all(days=days, count=count, hard_cap_days=hard_cap_days)
     pruned = {"events": sum(events.values())}
     for model in (IdempotencyKey, Mail, Report, Notification, Watch, ProjectChannels, Firing):
-        pruned[str(model._meta.verbose_name_plural)] = _delete(
-            model.objects.using(router.db_for_write(model)).expired()
-        )
+        rows = model.objects.using(router.db_for_write(model)).expired()
+        with translation.override("en"):  # for a log, like all that commands and workers say
+            name = str(model._meta.verbose_name_plural)
+        pruned[name] = _delete(rows)
     return pruned
 
 

@@ -70,7 +70,7 @@ class Phrases(NamedTuple):
 
     subject: str
     sentence: str
-    rest_of_sentence: str
+    sentence_in_html: str
     priority: str
     status: str
     no_more: str
@@ -84,7 +84,7 @@ def phrases_in(_language: str | None) -> Phrases:
     return Phrases(
         gettext("Due soon: %(title)s"),
         gettext("“%(title)s” in %(project)s is due on %(due)s (%(zone)s)."),
-        gettext("is due on <strong>{due}</strong> ({zone})."),
+        gettext("It is due on <strong>{due}</strong> ({zone})."),
         gettext("Priority"),
         gettext("Status"),
         gettext("No more reminders"),
@@ -167,9 +167,9 @@ class Words:
         return self._phrases.sentence % values
 
     @property
-    def rest_of_sentence(self) -> SafeString:
-        """What comes after title and project, in HTML."""
-        return format_html(self._phrases.rest_of_sentence, due=self.due, zone=self.time_zone)
+    def sentence_in_html(self) -> SafeString:
+        """The same below title and project, in HTML."""
+        return format_html(self._phrases.sentence_in_html, due=self.due, zone=self.time_zone)
 
 
 def queue_due(now: dt.datetime | None = None, *, queued: Callable[[], None] | None = None) -> int:

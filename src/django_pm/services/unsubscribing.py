@@ -15,6 +15,7 @@ from django.utils.translation import get_language
 
 from django_pm.conf import app_settings
 from django_pm.models import Channel, MailKind, NotificationPreferences, ProjectChannels, Reason
+from django_pm.models.preferences import language_of
 from django_pm.services import channels
 
 SALT = "django_pm.unsubscribe"
@@ -35,13 +36,19 @@ def unsubscribe_url(user: Any, topic: str) -> str:
     return site + path.replace(PLACE, signing.dumps([str(user.pk), str(topic)], salt=SALT))
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _path(*_depends_on: Any) -> str:
     """Of the page, with ``PLACE`` for the token: to look it up took as long as to sign the token."""
     try:
         return reverse("django_pm:unsubscribe", args=[PLACE])
     except NoReverseMatch:
         return ""
+
+
+def language_for(user: Any) -> str:
+    """The language of pages for ``user``, who need not be signed in: that of their mail, else the one in force."""
+    preferences = NotificationPreferences.objects.filter(user=user).first()
+    return language_of(preferences) or get_language() or settings.LANGUAGE_CODE
 
 
 def read_token(token: str) -> tuple[Any, str] | None:

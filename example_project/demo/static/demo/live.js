@@ -1,29 +1,38 @@
 // The page /live/: each event as a line, newest first. Titles and names are other people's input, so all text goes in as
 // text (textContent, append), never as HTML.
+/* global gettext, ngettext, interpolate: of Django's JavaScriptCatalog, which the page includes before */
 "use strict";
 (() => {
   const SHOWN = 200;
   const STATES = {
-    connecting: "Connecting …",
-    live: "Connected",
-    reconnecting: "Connection lost, trying again …",
-    polling: "Connected over HTTP, for WebSockets do not get through",
-    closed: "Closed",
-    "signed-out": "Signed out",
+    connecting: gettext("Connecting …"),
+    live: gettext("Connected"),
+    reconnecting: gettext("Connection lost, trying again …"),
+    polling: gettext("Connected over HTTP, for WebSockets do not get through"),
+    closed: gettext("Closed"),
+    "signed-out": gettext("Signed out"),
   };
-  const VERBS = {
-    created: "added",
-    updated: "changed",
-    deleted: "deleted",
-    added: "added",
-    changed: "changed",
-    removed: "removed",
-    resync: "changed a lot in",
+  const SENTENCES = {
+    "project.created": gettext("%(actor)s added the project %(name)s"),
+    "project.updated": gettext("%(actor)s changed the project %(name)s"),
+    "project.resync": gettext("%(actor)s changed a lot in the project %(name)s"),
+    "task.created": gettext("%(actor)s added the task %(name)s in %(project)s"),
+    "task.updated": gettext("%(actor)s changed the task %(name)s in %(project)s"),
+    "task.deleted": gettext("%(actor)s deleted the task %(name)s in %(project)s"),
+    "comment.created": gettext("%(actor)s added a comment in %(project)s"),
+    "comment.updated": gettext("%(actor)s changed a comment in %(project)s"),
+    "comment.deleted": gettext("%(actor)s deleted a comment in %(project)s"),
+    "member.added": gettext("%(actor)s added a member in %(project)s"),
+    "member.changed": gettext("%(actor)s changed a member in %(project)s"),
+    "member.removed": gettext("%(actor)s removed a member in %(project)s"),
+    "report.generated": gettext("%(actor)s had a report made in %(project)s"),
   };
 
   const page = document.getElementById("live");
   const list = document.getElementById("events");
   const status = document.getElementById("state");
+  // In the language of the page, with the digits that the rest of it has.
+  const TIME = new Intl.DateTimeFormat(`${document.documentElement.lang}-u-nu-latn`, { timeStyle: "medium" });
   const names = new Map(); // what things are called, as far as events or the list of projects have told
 
   const element = (tag, className, ...content) => {
@@ -33,11 +42,24 @@
     return made;
   };
 
-  const nameOf = (type, id) => names.get(`${type} ${id}`) ?? `${type} ${id}`;
+  // What people have written keeps its own direction, whatever that of the page is.
+  const written = (tag, className, text) => {
+    const made = element(tag, className, text);
+    made.dir = "auto";
+    return made;
+  };
+
+  // A sentence of the catalogue with elements in the places of its names.
+  const say = (sentence, parts) => sentence.split(/%\((\w+)\)s/).map((part, place) => (place % 2 ? parts[part] : part));
+
+  const nameOf = (type, id) => {
+    const unnamed = type === "project" ? gettext("project %(id)s") : gettext("task %(id)s");
+    return names.get(`${type} ${id}`) ?? interpolate(unnamed, { id }, true);
+  };
 
   // A project that was just gained has its name a moment later.
   const projectNamed = (id) => {
-    const made = element("span", "", nameOf("project", id));
+    const made = written("span", "", nameOf("project", id));
     made.dataset.project = id;
     return made;
   };
@@ -50,19 +72,21 @@
   };
 
   const shorten = (value) => {
-    if (value === null || value === "") return "nothing";
-    if (value?.omitted) return "a long text";
+    if (value === null || value === "") return gettext("nothing");
+    if (value?.omitted) return gettext("a long text");
     const text = typeof value === "string" ? value : JSON.stringify(value);
     return text.length > 120 ? `${text.slice(0, 120)}…` : text;
   };
 
   const add = (...content) => {
-    const time = element("time", "soft", new Date().toLocaleTimeString());
+    const time = element("time", "soft", TIME.format(new Date()));
     time.dateTime = new Date().toISOString();
     list.prepend(element("li", "", element("span", "what", ...content), time));
     while (list.children.length > SHOWN) list.lastChild.remove();
     page.classList.add("filled");
   };
+
+  const tell = (sentence, project) => add(...say(sentence, { project: projectNamed(project) }));
 
   const showEvent = (event) => {
     const { type, object, changes, actor, project } = event;
@@ -70,18 +94,19 @@
     const [before, after] = changes.title ?? changes.name ?? [null, null];
     if (after) remember(kind, object.id, shorten(after));
     const name = before && !after ? shorten(before) : nameOf(kind, object.id);
-    const line = [element("b", "", actor?.name ?? "Somebody"), ` ${VERBS[happened] ?? happened} `];
-    if (kind === "project" || kind === "task") line.push(`the ${kind} `, element("b", "", name));
-    else line.push(`a ${kind}`);
-    if (kind !== "project") line.push(" in ", projectNamed(project));
+    const line = say(SENTENCES[type] ?? type, {
+      actor: written("b", "", actor?.name ?? gettext("Somebody")),
+      name: written("b", "", name),
+      project: projectNamed(project),
+    });
     if (happened === "updated" || happened === "changed") {
       for (const [column, change] of Object.entries(changes)) {
         if (column.endsWith("_at")) continue;
-        const told = change.omitted ? "changed" : `${shorten(change[0])} → ${shorten(change[1])}`;
-        line.push(element("span", "detail soft", `${column}: ${told}`));
+        const told = change.omitted ? gettext("changed") : `${shorten(change[0])} → ${shorten(change[1])}`;
+        line.push(written("span", "detail soft", `${column}: ${told}`));
       }
     } else if (kind === "comment" && changes.content) {
-      line.push(element("span", "detail soft", shorten(changes.content[1] ?? changes.content[0])));
+      line.push(written("span", "detail soft", shorten(changes.content[1] ?? changes.content[0])));
     }
     add(...line);
   };
@@ -98,14 +123,14 @@
   // What one is told of alone. A notification is the cue to ask, so the number is right whatever was missed or told
   // twice.
   const REASONS = {
-    mentioned: "You are mentioned in",
-    assigned: "You are given",
-    added: "You are a member of",
-    escalated: "It is time for",
-    commented: "There is a comment on",
-    status_changed: "There is a new status of",
-    due_soon: "It is due soon:",
-    report_ready: "There is a report of",
+    mentioned: gettext("You are mentioned in %(title)s"),
+    assigned: gettext("You are given %(title)s"),
+    added: gettext("You are a member of %(title)s"),
+    escalated: gettext("It is time for %(title)s"),
+    commented: gettext("There is a comment on %(title)s"),
+    status_changed: gettext("There is a new status of %(title)s"),
+    due_soon: gettext("It is due soon: %(title)s"),
+    report_ready: gettext("There is a report of %(title)s"),
   };
   const inbox = document.getElementById("inbox");
   const readAll = document.getElementById("read-all");
@@ -118,9 +143,11 @@
     if (!answer.ok) return;
     const { unread, results } = await answer.json();
     if (mine !== asked) return; // a later question is under way
-    document.getElementById("unread").textContent = `${unread} unread`;
+    document.getElementById("unread").textContent = interpolate(
+      ngettext("%(number)s unread", "%(number)s unread", unread), { number: unread }, true,
+    );
     const lineOf = ({ reason, title }) =>
-      element("li", "", `${REASONS[reason] ?? reason} `, element("b", "", shorten(title)));
+      element("li", "", ...say(REASONS[reason] ?? reason, { title: written("b", "", shorten(title)) }));
     document.getElementById("notifications").replaceChildren(...results.map(lineOf));
     readAll.dataset.upTo = Math.max(0, ...results.map((row) => row.id));
     inbox.hidden = unread === 0;
@@ -148,14 +175,14 @@
   });
   client.on("notification", refreshInbox);
   client.on("event", showEvent);
-  client.on("reset", ({ project }) => add("Some events of ", projectNamed(project), " cannot be told any more."));
+  client.on("reset", ({ project }) => tell(gettext("Some events of %(project)s cannot be told any more."), project));
   client.on("access_gained", ({ project }) => {
-    add("You can see ", projectNamed(project), " now.");
+    tell(gettext("You can see %(project)s now."), project);
     learnNames().catch(() => {});
     refreshInbox();
   });
   client.on("access_lost", ({ project }) => {
-    add("You do not see ", projectNamed(project), " any more.");
+    tell(gettext("You do not see %(project)s any more."), project);
     refreshInbox();
   });
   client.connect();
