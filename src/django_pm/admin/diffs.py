@@ -175,8 +175,8 @@ def _valid_keys(model: type[models.Model], keys: Iterable[Any]) -> list[Any]:
 
 def object_link(event: Event) -> str:
     """The object, with a link to where it lives in the admin unless this event tells of its end."""
-    text = f"{event.object_type} {event.object_id}"
     model = MODELS.get(event.object_type)
+    text = f"{model._meta.verbose_name if model else event.object_type} {event.object_id}"
     if model is None or event.type.endswith(ENDS):
         return text
     return linked(model, event.object_id, text)
