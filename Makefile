@@ -31,7 +31,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz faults openapi messages reference docs docs-serve evidence lint audit clean \
+.PHONY: help demo demo-reset stack test browser fuzz faults openapi messages reference docs docs-serve evidence lint audit release-check clean \
 	port-is-free demo-data-gone
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo "make evidence     capture docs/evidence/ anew from the running services, the demo and the tests"
 	@echo "make lint         formatting, types, import rules, missing migrations"
 	@echo "make audit        what bandit finds in the code, and the known vulnerabilities of what is installed"
+	@echo "make release-check  whether the present version can be released; leaves what would be in release/"
 	@echo "make clean        remove the virtual environment, the demo's data and all caches"
 
 # --- the demo ----------------------------------------------------------------------------------------------------
@@ -120,6 +121,7 @@ lint: $(VENV)/.stamp-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
 	@echo makemigrations --check
 	@$(SITE) $(MANAGE) makemigrations --check --dry-run
 
@@ -129,8 +131,13 @@ audit: $(VENV)/.stamp-lint
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B608 src example_project
 	$(BIN)/python scripts/check_advisories.py
 
+# What the release workflow asks before it publishes anything; see CONTRIBUTING.md.
+release-check: $(VENV)/.stamp-package
+	$(BIN)/python scripts/check_version.py "v$$($(BIN)/python -c 'import django_pm; print(django_pm.__version__)')"
+	$(BIN)/python scripts/check_wheel.py --into release
+
 clean:
-	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
+	rm -rf $(VENV) $(DEMO_DATA) .stack .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist release site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environment -------------------------------------------------------------------------------------

@@ -1,20 +1,25 @@
 """Builds the distributions, looks into them and does with the wheel what a site owner does.
 
     python scripts/check_wheel.py            needs the `package` dependency group
+    python scripts/check_wheel.py --into release    and leaves there what was found to be right
 
-The steps: sdist, and the wheel from it; `twine check --strict`; the wheel holds the package whole and nothing
-else; a fresh environment gets the wheel alone; in it a `startproject` installs the app as README says,
-migrates and answers over HTTP. A failure ends the script with what was expected.
+The steps: sdist, and the wheel from it; `twine check --strict`; the sdist holds what is needed to build, test and read;
+the wheel holds the package whole and nothing else; a fresh environment gets the wheel alone, whose version is that of
+the source; in it a `startproject` installs the app as README says, migrates and answers over HTTP; and what that
+environment holds is told as a bill of materials (CycloneDX). A failure ends the script with what was expected.
 """
 
+import argparse
 import base64
 import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.error
@@ -35,10 +40,16 @@ PARTS = (
     "django_pm/locale/de/LC_MESSAGES/django.mo",
     "django_pm/migrations/0001_",
     "django_pm/migrations/0002_",
-    "django_pm/templates/django_pm/",
+    "django_pm/migrations/0009_",
+    "django_pm/templates/django_pm/mail/",
+    "django_pm/templates/admin/django_pm/",
     "django_pm/static/django_pm/api-docs.js",
     "django_pm/static/django_pm/pm-client.js",
 )
+
+# What somebody needs who packages it for a distribution, or who has the sdist alone.
+SOURCES = ("src/django_pm/", "tests/", "docs/", "example_project/", "scripts/", "pyproject.toml", "tox.ini", "Makefile")
+PAGES = ("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 LOGIN = ("ada", "wheel-check")
 START_SECONDS = 30
@@ -88,13 +99,35 @@ def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = Non
     return done.stdout
 
 
-def build(into: Path) -> Path:
+def build(into: Path) -> tuple[Path, Path]:
+    """The sdist, and the wheel that was made from it."""
     run(sys.executable, "-m", "build", "--outdir", into)
     distributions = sorted(into.iterdir())
     wheels = [path for path in distributions if path.suffix == ".whl"]
     expect(len(distributions) == 2 and len(wheels) == 1, "one sdist and one wheel")
     run(sys.executable, "-m", "twine", "check", "--strict", *distributions)
-    return wheels[0]
+    (sdist,) = (path for path in distributions if path.suffix != ".whl")
+    return sdist, wheels[0]
+
+
+def check_sdist(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for part in (*SOURCES, *PAGES):
+        expect(any(name == part or name.startswith(part) for name in names), f"{part} is in the sdist")
+    unwanted = [
+        name
+        for name in names
+        if re.search(r"(^|/)(\.(?!env\.example|dockerignore|gitignore)|__pycache__|\w+\.pyc)", name)
+    ]
+    expect(not unwanted, f"and nothing that a checkout leaves behind ({sorted(unwanted)[:3]})")
+
+
+def translations(packed: set[str]) -> None:
+    """Each catalogue compiled, where there are some: a wheel without the compiled ones is a site in English."""
+    catalogues = {name for name in packed if name.endswith(".po")}
+    missing = {name for name in catalogues if name.removesuffix(".po") + ".mo" not in packed}
+    expect(not missing, f"the {len(catalogues)} catalogues are compiled (missing {sorted(missing)[:3]})")
 
 
 def check_contents(wheel: Path) -> None:
@@ -115,6 +148,7 @@ def check_contents(wheel: Path) -> None:
     )
     for part in PARTS:
         expect(any(name.startswith(part) for name in packed), f"{part}… is among them")
+    translations(packed)
     expect(not any(re.search(r"(^|/)(tests|conftest\.py)(/|$)", name) for name in names), "no tests")
 
 
@@ -125,6 +159,8 @@ def make_site(wheel: Path, folder: Path) -> Path:
     python = environment / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     run(python, "-m", "pip", "check")
+    told = run(python, "-c", "import django_pm; print(django_pm.__version__)", cwd=folder).strip()
+    expect(wheel.name.split("-")[1] == told, f"the version of the wheel is that of the package ({told})")
     run(python, "-m", "django", "startproject", "host", folder)
     for name, lines in (("settings.py", SETTINGS), ("urls.py", URLS)):
         path = folder / "host" / name
@@ -219,16 +255,41 @@ def check_site(base: str) -> None:
     expect(not missing, f"and each is there ({len(missing)} missing {missing[:3]})")
 
 
+def write_bill(python: Path, into: Path) -> Path:
+    """The bill of materials: what a site gets with the wheel, and nothing of what built it."""
+    bill = into / "sbom.cdx.json"
+    run(
+        sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--of", "JSON", "-o", bill, python
+    )
+    names = {component["name"].lower() for component in json.loads(bill.read_text())["components"]}
+    expect(
+        {"django", "django-pm", "djangorestframework"} <= names, f"the bill of materials names {len(names)} packages"
+    )
+    expect(not names & {"build", "twine", "pytest"}, "and none that a site does not get")
+    return bill
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the distributions and try them out.")
+    parser.add_argument(
+        "--into", type=Path, help="leave dist/ and the bill of materials, sbom.cdx.json, in this folder"
+    )
+    into = parser.parse_args().into
     with tempfile.TemporaryDirectory(prefix="django-pm-wheel-") as temporary:
         folder = Path(temporary)
-        wheel = build(folder / "dist")
+        sdist, wheel = build(folder / "dist")
+        check_sdist(sdist)
         check_contents(wheel)
         site = folder / "site"
         site.mkdir()
         python = make_site(wheel, site)
         with serving(python, site) as base:
             check_site(base)
+        bill = write_bill(python, folder)
+        if into is not None:
+            (into / "dist").mkdir(parents=True, exist_ok=True)
+            for made, place in ((sdist, into / "dist"), (wheel, into / "dist"), (bill, into)):
+                shutil.copy2(made, place)
         say(f"{wheel.name}: built, complete, and at work in a fresh site")
     return 0
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import django
 import pytest
+import yaml  # drf-spectacular brings it
 
 import django_pm
 
@@ -96,6 +98,53 @@ def test_every_dependency_is_explained():
     text = (ROOT / "docs" / "dependencies.md").read_text()
     names = [re.split(r"[\[>]", requirement)[0] for requirement in RUNTIME]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+class TestTheRelease:
+    """`.github/workflows/release.yml`, which `make lint` has zizmor read; and what a tag has to be."""
+
+    @pytest.fixture
+    def workflow(self):
+        return yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+
+    def test_a_tag_starts_it(self, workflow):
+        assert workflow[True] == {"push": {"tags": ["v*"]}}  # YAML reads `on` as yes
+
+    def test_each_job_may_do_what_it_must_and_no_more(self, workflow):
+        assert workflow["permissions"] == {}
+        assert {name: job["permissions"] for name, job in workflow["jobs"].items()} == {
+            "build": {"contents": "read"},
+            "publish": {"id-token": "write"},
+            "record": {"contents": "write", "id-token": "write", "attestations": "write"},
+        }
+        assert workflow["jobs"]["publish"]["environment"]["name"] == "pypi"
+        assert "secrets." not in json.dumps(workflow)
+
+    def test_actions_are_pinned_to_a_whole_version(self, workflow):
+        used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+        assert used
+        assert [action for action in used if not re.fullmatch(r"[\w/-]+@v\d+\.\d+\.\d+", action)] == []
+
+    @pytest.mark.parametrize(
+        ("tag", "version", "heading", "problem"),
+        [
+            ("v1.2.0", "1.2.0", "## [1.2.0] - 2031-01-02", ""),
+            ("v1.2.0rc1", "1.2.0rc1", "## [1.2.0rc1] - 2031-01-02", ""),
+            ("1.2.0", "1.2.0", "## [1.2.0] - 2031-01-02", "the tag has to be v1.2.0"),
+            ("v1.3.0", "1.2.0", "## [1.2.0] - 2031-01-02", "the tag has to be v1.2.0"),
+            ("v1.2.0.dev0", "1.2.0.dev0", "## [1.2.0.dev0] - 2031-01-02", "is no version to release"),
+            ("v1.2.0", "1.2.0", "## [Unreleased]", "CHANGELOG.md has no heading"),
+        ],
+    )
+    def test_a_tag_names_the_version_and_the_changelog_tells_of_it(self, tmp_path, tag, version, heading, problem):
+        (tmp_path / "scripts").mkdir()
+        script = shutil.copy(ROOT / "scripts" / "check_version.py", tmp_path / "scripts")
+        (tmp_path / "src" / "django_pm").mkdir(parents=True)
+        (tmp_path / "src" / "django_pm" / "__init__.py").write_text(f'__version__ = "{version}"\n')
+        (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
+        done = subprocess.run([sys.executable, script, tag], capture_output=True, text=True, check=False)
+        assert done.returncode == bool(problem)
+        assert (problem or "can be released") in done.stdout
 
 
 def test_classifiers_name_what_tox_tests():

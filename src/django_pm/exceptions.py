@@ -23,6 +23,10 @@ class AlreadyMember(Conflict):
     """The user already has a role in this project; change it instead of adding another."""
 
 
+class CannotBeAssigned(DjangoPMError):
+    """The user does not see the task's project, and so cannot be given the task."""
+
+
 RESET_REASONS = ("epoch", "ahead", "trimmed")
 
 

@@ -72,7 +72,7 @@ def configure(app: Celery, *, quorum: bool = True) -> None:
         # A publish counts once RabbitMQ has confirmed it, and waits for no more than some seconds when it hangs.
         options = {"confirm_publish": True, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
         conf.broker_transport_options = {**options, **(conf.broker_transport_options or {})}
-    also(Check("broker", partial(broker, app)))
+    also(Check("broker", partial(broker, app), patience=2 * SOCKET_SECONDS))
 
 
 def broker(app: Celery) -> Finding:

@@ -6,23 +6,31 @@ import io
 import json
 import re
 import socket
+import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, router
+from django.db.backends.sqlite3 import base as sqlite
 from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_pm import schedules
 from django_pm.cache.breaker import SLOW_SECONDS
-from django_pm.events import feed, relay, subscribers
+from django_pm.events import feed, relay, retention, soundness, subscribers
+from django_pm.exceptions import StreamReset
 from django_pm.mail import send_queue
+from django_pm.management.commands import pm_doctor
 from django_pm.models import (
+    Cursor,
     EscalationRule,
     Event,
     Mail,
@@ -31,7 +39,11 @@ from django_pm.models import (
     Membership,
     NotificationPreferences,
     Project,
+    ProjectStream,
+    Subscriber,
+    Task,
 )
+from django_pm.realtime import layer
 from django_pm.services import doctor, findings
 from django_pm.services.reminders import queue_due
 from django_pm.services.reports import make_due, make_today
@@ -42,6 +54,18 @@ pytestmark = pytest.mark.django_db
 
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 HOUR = dt.timedelta(hours=1)
+CLOSED = "127.0.0.1:1"
+"""Where nothing listens."""
+
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "TIME_ZONE": None,
+    "CONN_MAX_AGE": 0,
+    "CONN_HEALTH_CHECKS": False,
+    "AUTOCOMMIT": True,
+    "ATOMIC_REQUESTS": False,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +188,163 @@ class TestTheDatabase:
         assert "mail queue" not in printed
 
 
+class TestTransactions:
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="about SQLite")
+    def test_of_sqlite_in_memory(self):
+        assert line("transactions") == "ok: IMMEDIATE, journal in MEMORY, foreign keys on"
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (
+                {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+                "ok: IMMEDIATE, journal in WAL",
+            ),
+            ({"transaction_mode": "IMMEDIATE"}, "warn: journal_mode delete, not WAL → Set"),
+            ({"init_command": "PRAGMA journal_mode=WAL"}, "warn: DEFERRED, not IMMEDIATE → Set"),
+            ({"init_command": "PRAGMA foreign_keys=OFF"}, "broken: foreign keys are off → Take “PRAGMA foreign_keys”"),
+        ],
+        ids=str,
+    )
+    def test_of_a_file(self, tmp_path, monkeypatch, options, told):
+        file = sqlite.DatabaseWrapper({**SQLITE, "NAME": tmp_path / "site.sqlite3", "OPTIONS": options}, "default")
+        monkeypatch.setattr(doctor, "connections", {router.db_for_write(Mail): file})
+        try:
+            finding = doctor.transactions()
+        finally:
+            file.close()
+        assert f"{finding.level}: {finding.what} → {finding.remedy}".startswith(told)
+
+    @pytest.mark.postgres
+    def test_of_postgresql(self):
+        assert line("transactions") == "ok: READ COMMITTED"
+
+    @pytest.mark.postgres
+    @pytest.mark.django_db(transaction=True)
+    def test_another_isolation(self):
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        try:
+            assert line("transactions").startswith("warn: REPEATABLE READ → Leave isolation_level out of")
+        finally:
+            connection.close()
+
+
+class TestStreams:
+    """Faults that the software does not make: rows deleted by hand, parts of two backups."""
+
+    @pytest.fixture
+    def stream(self):
+        """Of a project with ten events, all numbered."""
+        project = make_project()
+        for _ in range(8):
+            make_task(project)
+        feed.number_all()
+        return ProjectStream.objects.get(pk=project.pk)
+
+    def events(self, stream, **which):
+        return Event.objects.filter(project_id=stream.pk, **which)
+
+    def faulty(self, stream):
+        """The line, which has to be the same in full, and after mending."""
+        told = line("streams")
+        assert line("streams", "--full") == told
+        assert asked()[1] == "Broken: streams. (1)"
+        output = io.StringIO()
+        call_command("pm_epoch", mend=True, stdout=output)
+        assert f"mended: {told.removeprefix('broken: ').partition(' → ')[0]}" in output.getvalue()
+        assert line("streams", "--full") == "ok: no number is missing"
+        after = ProjectStream.objects.get(pk=stream.pk)
+        assert after.epoch != stream.epoch
+        return told, after
+
+    def test_all_is_whole(self, stream):
+        assert line("streams") == "ok: no number is missing among the latest"
+        assert line("streams", "--full") == "ok: no number is missing"
+        output = io.StringIO()
+        call_command("pm_epoch", mend=True, stdout=output)
+        assert output.getvalue() == "nothing to mend\n"
+        assert ProjectStream.objects.get(pk=stream.pk).epoch == stream.epoch
+
+    def test_an_event_was_deleted(self, stream):
+        self.events(stream, seq=4).delete()
+        told, after = self.faulty(stream)
+        assert told == (
+            f"broken: project {stream.pk} lacks 1 of the numbers 1 to 10"
+            " → Run “manage.py pm_epoch --mend”: clients then fetch afresh. Restore the tables of one backup together."
+        )
+        assert (after.floor, after.seq) == (5, 10)
+        assert [event.seq for event in feed.read(stream.pk, since=4).events] == [5, 6, 7, 8, 9, 10]
+        with pytest.raises(StreamReset, match="trimmed"):
+            feed.read(stream.pk, since=3)
+
+    def test_the_last_ones_were_deleted(self, stream):
+        self.events(stream, seq__gt=8).delete()
+        told, after = self.faulty(stream)
+        assert told.startswith(f"broken: project {stream.pk} lacks 2 of the numbers 1 to 10")
+        assert (after.floor, after.seq) == (11, 10)
+        make_task(Project.objects.get())
+        assert [event.seq for event in feed.read(stream.pk, since=10).events] == [11]
+
+    def test_the_stream_is_behind_its_events(self, stream):
+        ProjectStream.objects.filter(pk=stream.pk).update(seq=7)
+        told, after = self.faulty(stream)
+        assert told.startswith(f"broken: the stream of project {stream.pk} ends at 7, its events at 10")
+        assert (after.floor, after.seq) == (1, 10)
+
+    def test_a_subscriber_comes_from_another_lineage(self, stream):
+        subscriber = Subscriber.objects.create(name="search")
+        cursor = Cursor.objects.create(subscriber=subscriber, project_id=stream.pk, seq=12)
+        told, _after = self.faulty(stream)
+        assert told.startswith(f"broken: search is ahead of the stream of project {stream.pk}")
+        cursor.refresh_from_db()
+        assert cursor.seq == 10
+
+    def test_a_pruned_stream_is_whole(self, stream):
+        retention.prune(stream.pk, keep=3)
+        assert line("streams", "--full") == "ok: no number is missing"
+        retention.prune(stream.pk, keep=0)
+        assert line("streams", "--full") == "ok: no number is missing"
+
+    def test_far_back_it_takes_a_full_look(self, stream, monkeypatch):
+        monkeypatch.setattr(soundness, "LATEST_NUMBERS", 3)
+        self.events(stream, seq=4).delete()
+        assert line("streams") == "ok: no number is missing among the latest"
+        assert line("streams", "--full").startswith("broken: ")
+
+    def test_only_what_was_asked_for_is_mended(self, stream):
+        self.events(stream, seq=4).delete()
+        other = make_project()
+        feed.number_all()
+        call_command("pm_epoch", mend=True, project=[other.pk], stdout=io.StringIO())
+        assert line("streams", "--full").startswith("broken: ")
+
+    def test_many_streams_take_one_statement(self, stream):
+        for _ in range(5):
+            make_project()
+        feed.number_all()
+        with CaptureQueriesContext(connection) as captured:
+            assert soundness.faults_of_the_latest() == []
+        assert len(captured) == 1
+
+    @pytest.mark.postgres
+    def test_events_are_read_from_indexes(self, stream):
+        project = Project.objects.get()
+        for _ in range(4):  # one batch of them all would be told as a single event
+            Task.objects.bulk_create(Task(project=project, title=str(number)) for number in range(900))
+        feed.number_all()
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE django_pm_event")
+            with CaptureQueriesContext(connection) as captured:
+                soundness.faults_of_the_latest()
+            (statement,) = [query["sql"] for query in captured if "django_pm_projectstream" in query["sql"]]
+            cursor.execute(
+                f"EXPLAIN {statement.partition(' FOR ')[2] if statement.startswith('DECLARE') else statement}"
+            )
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "Seq Scan on django_pm_event" not in plan, plan
+
+
 class TestEvents:
     """The relay, as seen from where it does not run."""
 
@@ -182,7 +363,7 @@ class TestEvents:
     def test_none_is_late(self):
         relay.relay_events()
         make_project()
-        assert line("events") == "ok: handed to 1 subscriber, none is late"
+        assert line("events") == "ok: handed to 1 subscriber, none is behind"
 
     def test_one_that_was_not_handed_over(self):
         relay.relay_events()
@@ -191,20 +372,33 @@ class TestEvents:
         Event.objects.update(created_at=timezone.now() - 2 * HOUR)
         assert line("events") == f"broken: search has not had one of 2\xa0hours ago{self.REMEDY}"
         relay.relay_events()
-        assert line("events") == "ok: handed to 1 subscriber, none is late"
+        assert line("events") == "ok: handed to 1 subscriber, none is behind"
 
     def test_a_quarter_of_an_hour_is_not_late(self):
         relay.relay_events()
         make_project()
         feed.number_all()
         Event.objects.update(created_at=timezone.now() - HOUR * 0.24)
-        assert line("events") == "ok: handed to 1 subscriber, none is late"
+        assert line("events") == "ok: handed to 1 subscriber, search is 14\xa0minutes behind"
+        Event.objects.update(created_at=timezone.now() - HOUR / 120)
+        assert re.fullmatch(r"ok: handed to 1 subscriber, search is 3\d s behind", line("events"))
 
     def test_one_that_nobody_has_read(self):
         relay.relay_events()
         make_project()
         Event.objects.update(created_at=timezone.now() - HOUR)
-        assert line("events") == f"broken: one is without a number for 1\xa0hour{self.REMEDY}"
+        assert line("numbering") == f"broken: one is without a number for 1\xa0hour{self.REMEDY}"
+        assert asked()[1] == "Broken: numbering. (1)"
+        Event.objects.update(created_at=timezone.now() - HOUR / 6)
+        assert line("numbering") == "ok: the oldest event without a number has waited 10\xa0minutes"
+        feed.number_all()
+        assert line("numbering") == "ok: done"
+
+    def test_where_nobody_subscribes_no_event_needs_a_number(self, monkeypatch):
+        monkeypatch.setattr(subscribers, "_subscriptions", {})
+        make_project()
+        Event.objects.update(created_at=timezone.now() - HOUR)
+        assert line("numbering").startswith("ok: ")
 
     def test_parked_ones(self, settings):
         settings.DJANGO_PM = {**settings.DJANGO_PM, "SUBSCRIBER_ATTEMPTS": 1}
@@ -329,6 +523,17 @@ class TestPeople:
             " → Assign them, or have an owner or manager who is active and wants reminders."
         )
 
+    def test_nobody_queues_reminders(self):
+        make_task(make_project(person("ann")), due_date=timezone.now() + 23.5 * HOUR)
+        Task.objects.update(updated_at=timezone.now() - HOUR)
+        assert line("reminders") == (
+            "broken: one that is due for 30\xa0minutes has not been queued"
+            " → Run pm_run, pm_send_reminders by cron, or a worker and a beat."
+        )
+        assert asked()[1] == "Broken: reminders. (1)"
+        queue_due()
+        assert line("reminders").startswith("ok: 1 task due within a day")
+
     def test_nobody_is_to_be_reminded_of_what_is_done_or_far(self):
         far = make_task(make_project(), due_date=timezone.now() + 30 * HOUR)
         make_task(far.project, due_date=timezone.now() + HOUR, status="completed")
@@ -360,19 +565,20 @@ class TestTheRest:
         make_today(actor=None, project=project)
         assert line("reports").startswith(f"warn: project {project.pk}: The time zone “Mars/Olympus”")
 
-    @pytest.mark.parametrize("name", ["celery", "channels"])
-    def test_an_extra_that_is_not_here_is_no_fault(self, monkeypatch, name):
-        def missing(asked_for):
-            if asked_for == name:
-                raise importlib.metadata.PackageNotFoundError(name)
-            return "1.0"
+    def test_an_extra_that_is_not_here_is_no_fault(self, monkeypatch):
+        def version(package):
+            if package != "celery":
+                raise importlib.metadata.PackageNotFoundError(package)
+            return "5.9"
 
-        monkeypatch.setattr(importlib.metadata, "version", missing)
-        assert line(name).startswith("ok: not installed: ")
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        assert line("extras") == "ok: celery 5.9; not installed: channels, client, metrics, redis, ui"
 
-    def test_an_extra_that_is_here(self, monkeypatch):
-        monkeypatch.setattr(importlib.metadata, "version", {"celery": "5.9", "channels": "4.9"}.__getitem__)
-        assert (line("celery"), line("channels")) == ("ok: 5.9", "ok: 4.9")
+    def test_every_extra_is_told_of(self):
+        extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+        assert set(doctor.EXTRAS) == set(extras) - {"all", "testing"}
+        for extra, package in doctor.EXTRAS.items():
+            assert any(re.match(rf"{package}\b", wanted) for wanted in extras[extra])
 
     def test_a_check_that_fails_itself_hides_no_other(self, monkeypatch):
         def fail(*args):
@@ -404,6 +610,13 @@ class SlowCache(LocMemCache):
         return super().get(*args, **kwargs)
 
 
+class SilentCache(LocMemCache):
+    """A cache whose server takes the connection and never answers, with a client that waits for it."""
+
+    def get(self, *args, **kwargs):
+        threading.Event().wait(30)
+
+
 class TestTheCache:
     def cache(self, settings, name):
         settings.CACHES = {"default": {"BACKEND": name}}
@@ -417,6 +630,20 @@ class TestTheCache:
         told = self.cache(settings, "tests.commands.test_doctor.SlowCache")
         assert re.match(r"warn: 'default' took 0\.\d\d s for an answer → ", told)
 
+    def test_it_is_never_heard_of(self, settings, monkeypatch):
+        checks = [check._replace(patience=0.2) if check.name == "cache" else check for check in doctor.CHECKS]
+        monkeypatch.setattr(pm_doctor, "CHECKS", checks)
+        began = time.monotonic()
+        told = self.cache(settings, "tests.commands.test_doctor.SilentCache")
+        assert told.startswith("broken: no answer within 0.2 s → Start its server")
+        assert time.monotonic() - began < 10
+
+    def test_nothing_listens_where_redis_is_to_be(self, settings):
+        settings.CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"redis://{CLOSED}/0"}}
+        told = line("cache")
+        assert told.startswith("warn: 'default': Connection")
+        assert "Start it, or correct CACHES." in told
+
     def test_it_answers(self):
         assert re.fullmatch(r"ok: 'default' answers in \d+\.\d ms", line("cache"))
 
@@ -427,6 +654,32 @@ class TestTheCache:
     def test_there_is_to_be_none(self, settings):
         settings.DJANGO_PM = {**settings.DJANGO_PM, "RESPONSE_CACHE": ""}
         assert line("cache") == "ok: no lists are kept, since RESPONSE_CACHE is empty"
+
+
+class TestWhatIsAdded:
+    """The channel layer, and the broker of the site's Celery app, pointed at a port where nothing listens."""
+
+    def test_the_channel_layer(self, settings):
+        settings.CHANNEL_LAYERS = {
+            "default": {
+                "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+                "CONFIG": {"hosts": [f"redis://{CLOSED}"]},
+            }
+        }
+        findings.also(findings.Check("channel layer", layer.look))
+        told = line("channel layer")
+        assert told.startswith("warn: ")
+        assert "Start its server, or correct CHANNEL_LAYERS." in told
+        assert asked()[1] == ""
+
+    def test_the_broker(self):
+        app = Celery("site", broker=f"amqp://guest:secret@{CLOSED}//", set_as_current=False)
+        schedules.configure(app)
+        told = line("broker")
+        assert told.startswith("broken: amqp://guest:**@127.0.0.1:1//: ")
+        assert told.endswith("→ Start it, or correct the app's broker_url.")
+        assert "secret" not in told
+        assert asked()[1] == "Broken: broker. (1)"
 
 
 class TestEscalation:

@@ -26,6 +26,13 @@ DATA = re.compile("[\u0370-\u03ff]")
 """What people write is Greek in these tests, so that it is told from what the software says."""
 
 
+@pytest.fixture(autouse=True)
+def _each_test_ends_in_the_language_it_began_with() -> Iterator[None]:
+    """A request through the middleware leaves its language to the thread, and so to other tests."""
+    with translation.override(translation.get_language()):
+        yield
+
+
 def _between_brackets(translate: Callable[..., str]) -> Callable[..., str]:
     def translated(*args: Any) -> str:
         text = translate(*args)

@@ -15,10 +15,8 @@ from rest_framework import serializers
 
 from django_pm.access import visible
 from django_pm.conf import app_settings
+from django_pm.models.fields import EARLIEST, LATEST
 from django_pm.users import find_user
-
-EARLIEST = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
-LATEST = dt.datetime(9900, 1, 1, tzinfo=dt.UTC)
 
 
 class InstantField(serializers.DateTimeField):

@@ -9,7 +9,6 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from django_pm.access import who_sees
 from django_pm.api.fields import (
     DueDateField,
     InstantField,
@@ -22,6 +21,7 @@ from django_pm.api.fields import (
 )
 from django_pm.conf import app_settings
 from django_pm.models import Comment, Membership, Project, Role, Task
+from django_pm.services.assigning import can_be_given
 
 
 class StrictSerializer(serializers.Serializer):
@@ -126,9 +126,7 @@ class TaskSerializer(StrictModelSerializer):
         task = self.instance
         assignee = attrs.get("assignee", task.assignee_id if task else None)
         project = attrs["project"].pk if "project" in attrs else task.project_id
-        # What was so before may stay: somebody may have left the project, and the task must remain editable.
-        unchanged = task is not None and (assignee, project) == (task.assignee_id, task.project_id)
-        if assignee is not None and not unchanged and assignee not in who_sees(project, [assignee]):
+        if not can_be_given(task=task, project_id=project, assignee_id=assignee):
             field = self.fields["assignee"]
             message = field.error_messages["does_not_exist"].format(pk_value=assignee)
             raise serializers.ValidationError({"assignee": [message]})

@@ -19,6 +19,7 @@ from django_pm.models import Comment, Membership, Project, Task
 from django_pm.models.base import ProjectObject
 from django_pm.services.members import add_member, change_role, remove_member
 from django_pm.services.projects import create_project
+from django_pm.services.tasks import require_move
 from django_pm.users import display_name
 
 
@@ -82,10 +83,8 @@ class TaskViewSet(ProjectObjectViewSet):
         serializer.save(created_by=self.request.user)
 
     def authorise_change(self, instance: Task, values: dict[str, Any]) -> None:
-        """Moving a task takes it from one project and adds it to another."""
-        if "project" in values and values["project"].pk != instance.project_id:
-            self.require("delete", instance)
-            self.require("add", self.candidate(values))
+        if "project" in values:
+            require_move(actor=self.request.user, task=instance, project=values["project"])
 
 
 class NestedViewSet(ProjectObjectViewSet):

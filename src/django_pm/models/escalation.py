@@ -190,6 +190,8 @@ class Firing(models.Model):
 
     objects: ClassVar[Any] = FiringQuerySet.as_manager()
 
+    project_lookup: ClassVar[str] = "rule__project"
+
     class Meta:
         verbose_name = _("firing")
         verbose_name_plural = _("firings")

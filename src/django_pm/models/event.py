@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -37,6 +38,8 @@ class Event(models.Model):
     origin = models.CharField(_("origin"), max_length=64)
     created_at = models.DateTimeField(_("created at"), default=timezone.now)
 
+    project_lookup: ClassVar[str] = "project_id"
+
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
@@ -66,6 +69,8 @@ class ProjectStream(models.Model):
     seq = models.BigIntegerField(_("last number given"), default=0)
     floor = models.BigIntegerField(_("lowest number still there"), default=1)
     epoch = models.CharField(_("epoch"), max_length=32, default=new_epoch)
+
+    project_lookup: ClassVar[str] = "project_id"
 
     class Meta:
         verbose_name = _("event stream")

@@ -5,6 +5,7 @@ A priority that sorts by rank, a completion time that follows the status, a time
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +17,10 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import MonitorField
+
+EARLIEST = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+LATEST = dt.datetime(9900, 1, 1, tzinfo=dt.UTC)
+"""Between these a day earlier and every local time of an instant can be computed, so nobody may type others."""
 
 
 class RankedChoiceField(models.Field):

@@ -178,6 +178,8 @@ class ProjectChannels(models.Model):
 
     objects: ClassVar[Any] = ProjectChannelsQuerySet.as_manager()
 
+    project_lookup: ClassVar[str] = "project_id"
+
     class Meta:
         verbose_name = _("channels of a project")
         verbose_name_plural = _("channels of projects")

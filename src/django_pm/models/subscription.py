@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -35,6 +37,8 @@ class Cursor(models.Model):
     )
     retry_at = models.DateTimeField(_("not before"), null=True, blank=True)
 
+    project_lookup: ClassVar[str] = "project_id"
+
     class Meta:
         verbose_name = _("cursor")
         verbose_name_plural = _("cursors")
@@ -58,6 +62,8 @@ class ParkedEvent(models.Model):
     event_uuid = models.UUIDField(_("event"))
     error = models.TextField(_("error"))
     parked_at = models.DateTimeField(_("parked at"), auto_now_add=True)
+
+    project_lookup: ClassVar[str] = "project_id"
 
     class Meta:
         verbose_name = _("parked event")

@@ -1,4 +1,4 @@
-"""Giving a task to whoever has least to do in its project.
+"""Who can be given a task, and giving it to whoever has least to do in its project.
 
 Who that is depends on the tasks of all others, so whoever gives one locks the project's row before counting: any
 number at once spread evenly.
@@ -38,6 +38,17 @@ def assign(*, actor: Any, task: Task) -> Any | None:
                 row.assignee_id = user_id
                 row.save(using=using, update_fields=["assignee"])
             return user_id
+
+
+def can_be_given(*, task: Task | None, project_id: Any, assignee_id: Any) -> bool:
+    """Whether a task of this project may have this assignee (keys): somebody who sees the project, or nobody.
+
+    ``task`` is the task as it stands, None for a new one. What is so already may stay: somebody may have left the
+    project, and the task must remain editable.
+    """
+    if assignee_id is None or (task is not None and (project_id, assignee_id) == (task.project_id, task.assignee_id)):
+        return True
+    return assignee_id in access.who_sees(project_id, [assignee_id])
 
 
 def hold(project_id: Any) -> None:

@@ -10,7 +10,7 @@ import importlib.metadata
 import time
 import uuid
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -28,12 +28,15 @@ from django.utils.timesince import timesince
 from django_pm import users
 from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.conf import app_settings
+from django_pm.events import soundness
+from django_pm.events.subscribers import registered
 from django_pm.models import EscalationRule, Mail, MailState, NotificationPreferences, Project, Report, Task
 from django_pm.models.mail import UNFINISHED
 from django_pm.services import backlog, reminders, reports
 from django_pm.services.findings import NAMED, Check, Finding, amiss, broken, count, fine, some, told
 
 LATELY = dt.timedelta(days=1)
+MINUTE = dt.timedelta(minutes=1)
 STUCK_AFTER = dt.timedelta(minutes=15)
 """A message that has been due for longer waits for somebody to send it at all."""
 
@@ -67,6 +70,70 @@ def migrations() -> Finding:
     return fine(MIGRATIONS, "all applied")
 
 
+def transactions() -> Finding:
+    """Whether the database keeps writers apart as the rules that hold under a lock need it."""
+    connection = connections[router.db_for_write(Mail)]
+    return _of_sqlite(connection) if connection.vendor == "sqlite" else _of_server(connection)
+
+
+def _of_server(connection: Any) -> Finding:
+    name = "transactions"
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        level = cursor.fetchone()[0].upper()
+    if level == "READ COMMITTED":
+        return fine(name, level)
+    remedy = "Leave isolation_level out of the database's OPTIONS: writes that meet fail, and have to be repeated."
+    return amiss(name, level, remedy)
+
+
+def _of_sqlite(connection: Any) -> Finding:
+    """What is set for the file, and for each connection to it."""
+    name = "transactions"
+    with connection.cursor() as cursor:
+        journal, keys = (cursor.execute(f"PRAGMA {what}").fetchone()[0] for what in ("journal_mode", "foreign_keys"))
+    mode = connection.transaction_mode or "DEFERRED"  # which is known once it is connected
+    if not keys:
+        return broken(name, "foreign keys are off", "Take “PRAGMA foreign_keys” out of the database's init_command.")
+    wrong = [] if mode in ("IMMEDIATE", "EXCLUSIVE") else [f"{mode}, not IMMEDIATE"]
+    wrong += [] if journal in ("wal", "memory") else [f"journal_mode {journal}, not WAL"]
+    if wrong:
+        remedy = 'Set "OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}.'
+        return amiss(name, "; ".join(wrong), remedy)
+    return fine(name, f"{mode}, journal in {journal.upper()}, foreign keys on")
+
+
+MEND = "Run “manage.py pm_epoch --mend”: clients then fetch afresh. Restore the tables of one backup together."
+
+
+def streams() -> Finding:
+    """Whether the numbers of events are whole, near the ends of the streams in which something happened last."""
+    return _sound(soundness.faults_of_the_latest(), "no number is missing among the latest")
+
+
+def all_streams() -> Finding:
+    """Whether the numbers of all events are whole."""
+    return _sound(soundness.all_faults(), "no number is missing")
+
+
+def _sound(faults: list[soundness.Fault], nothing: str) -> Finding:
+    name = "streams"
+    return broken(name, some(fault.what for fault in faults), MEND) if faults else fine(name, nothing)
+
+
+def numbering() -> Finding:
+    """How long the oldest event has been without a number. Where nobody subscribes, whoever reads gives it one."""
+    name = "numbering"
+    now = timezone.now()
+    age = backlog.unnumbered_for(now)
+    if age <= STUCK_AFTER or not registered():
+        return fine(name, f"the oldest event without a number has waited {_lag(age, now)}" if age else "done")
+    return broken(name, f"one is without a number for {timesince(now - age, now)}", RELAY)
+
+
+RELAY = "Run pm_run, pm_relay_events by cron, or a worker and a beat; if one does, see its log."
+
+
 def events() -> Finding:
     """Whether somebody hands events to subscribers, and whether those can do with them."""
     name = "events"
@@ -74,23 +141,22 @@ def events() -> Finding:
     ages = backlog.unrelayed_for(now)
     if not ages:
         return fine(name, "nobody has subscribed: they are numbered by whoever reads them")
-    unnumbered = backlog.unnumbered_for(now)
     late = [f"{subscriber} has had none yet" for subscriber, age in ages.items() if age is None]
     late += [
         f"{subscriber} has not had one of {timesince(now - age, now)} ago"
         for subscriber, age in ages.items()
         if age is not None and age > STUCK_AFTER
     ]
-    if unnumbered > STUCK_AFTER:
-        late.append(f"one is without a number for {timesince(now - unnumbered, now)}")
     if late:
-        what = some(late)
-        return broken(
-            name, what, "Run pm_run, pm_relay_events by cron, or a worker and a beat; if one does, see its log."
-        )
+        return broken(name, some(late), RELAY)
     if parked := [f"{number} by {subscriber}" for subscriber, number in backlog.parked_events().items() if number]:
         return amiss(name, f"parked: {some(parked)}", "See “Parked events” in the admin, and mend the handler.")
-    return fine(name, f"handed to {count(len(ages), 'subscriber')}, none is late")
+    lags = [f"{subscriber} is {_lag(age, now)} behind" for subscriber, age in ages.items() if age]
+    return fine(name, f"handed to {count(len(ages), 'subscriber')}, {some(lags) if lags else 'none is behind'}")
+
+
+def _lag(age: dt.timedelta, now: dt.datetime) -> str:
+    return timesince(now - age, now) if age >= MINUTE else f"{age.total_seconds():.0f} s"
 
 
 # --- Mail -----------------------------------------------------------------------------------------------------------
@@ -169,9 +235,12 @@ def _is_usable(address: str) -> bool:
 
 
 def unheard() -> Finding:
-    """Tasks that are due soon, of which nobody is reminded."""
+    """Whether somebody queues reminders, and tasks that are due soon, of which nobody is to be reminded."""
     name = "reminders"
     now = timezone.now()
+    if (late := backlog.reminders_due_for(now)) > STUCK_AFTER:
+        what = f"one that is due for {timesince(now - late, now)} has not been queued"
+        return broken(name, what, "Run pm_run, pm_send_reminders by cron, or a worker and a beat.")
     tasks = Task.objects.open().filter(due_date__gt=now, due_date__lte=now + reminders.AHEAD).order_by("due_date", "pk")
     rows: Iterator[Any] = tasks.values_list("pk", "project", "assignee", "due_date").iterator(reminders.CHUNK)
     dues = (reminders.Due(*row) for row in rows)
@@ -252,16 +321,26 @@ def time_zones() -> Finding:
     return broken(name, f"not known here: {some(unknown)}", "Upgrade the package tzdata, or correct the projects.")
 
 
-def of_extra(name: str, without: str) -> Callable[[], Finding]:
-    """A check that tells whether what an extra brings is here. That it is not is no fault."""
+EXTRAS = {
+    "celery": "celery",
+    "channels": "channels",
+    "client": "httpx",
+    "metrics": "prometheus-client",
+    "redis": "django-redis",
+    "ui": "nh3",
+}
+"""Each extra, and by which of its packages it is known to be installed."""
 
-    def look() -> Finding:
+
+def extras() -> Finding:
+    """Which extras are installed. That one is not is no fault: what uses it says what is missing."""
+    found, missing = [], []
+    for extra, package in EXTRAS.items():
         try:
-            return fine(name, importlib.metadata.version(name))
+            found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            return fine(name, f"not installed: {without}")
-
-    return look
+            missing.append(extra)
+    return fine("extras", f"{', '.join(found) or 'none'}; not installed: {', '.join(missing) or 'none'}")
 
 
 TABLES = (DATABASE, MIGRATIONS)
@@ -269,6 +348,9 @@ TABLES = (DATABASE, MIGRATIONS)
 CHECKS = [
     Check(DATABASE, database),
     Check(MIGRATIONS, migrations, needs=(DATABASE,)),
+    Check("transactions", transactions, needs=(DATABASE,)),
+    Check("streams", streams, needs=TABLES),
+    Check("numbering", numbering, needs=TABLES),
     Check("events", events, needs=TABLES),
     Check("mail server", mail_server),
     Check("mail queue", queue, needs=TABLES),
@@ -279,7 +361,14 @@ CHECKS = [
     Check("reports", daily_reports, needs=TABLES),
     Check("escalation", escalation, needs=TABLES),
     Check("time zones", time_zones, needs=TABLES),
-    Check("cache", cache),
-    Check("celery", of_extra("celery", "pm_run or cron does what is to be done again and again")),
-    Check("channels", of_extra("channels", "no live notifications over WebSocket")),
+    Check("cache", cache, patience=PATIENCE),
+    Check("extras", extras),
 ]
+
+IN_FULL = {"streams": all_streams}
+"""What looks at every row, where the check of that name looks at the latest."""
+
+
+def thorough() -> list[Check]:
+    """The checks, with those that read whole tables or indexes in the places of the quick ones."""
+    return [check._replace(look=IN_FULL.get(check.name, check.look)) for check in CHECKS]

@@ -5,10 +5,14 @@ Apart from the checks themselves (``doctor.py``), for a site's Celery app adds o
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from itertools import islice
+from queue import Empty, Queue
 from typing import Any, NamedTuple
+
+from django.db import connections
 
 NAMED = 3
 """How many examples are given of what may be many."""
@@ -38,6 +42,8 @@ class Check(NamedTuple):
     look: Callable[[], Finding]
     needs: tuple[str, ...] = ()
     """Where one of these is broken, looking is of no use."""
+    patience: float | None = None
+    """Seconds in which whatever is asked has to answer; None if the look sees to that itself."""
 
 
 def fine(name: str, what: str) -> Finding:
@@ -83,9 +89,32 @@ def examine(checks: Iterable[Check]) -> Iterator[Finding]:
 def looked_at(check: Check) -> Finding:
     """What a check finds. That it fails itself is a finding too."""
     try:
-        return check.look()
+        return check.look() if check.patience is None else _within(check.patience, check)
     except Exception as error:  # whatever a driver, a backend or a host's code raises
         return broken(check.name, told(error), "Looking at it failed, so look into that first.")
+
+
+def _within(seconds: float, check: Check) -> Finding:
+    """What a look in a thread of its own finds, which is left behind where it takes longer."""
+    found: Queue[Finding | Exception] = Queue()
+
+    def look() -> None:
+        try:
+            found.put(check.look())
+        except Exception as error:
+            found.put(error)
+        finally:
+            connections.close_all()  # this thread's own
+
+    threading.Thread(target=look, name=f"django-pm-look-{check.name}", daemon=True).start()
+    try:
+        finding = found.get(timeout=seconds)
+    except Empty:
+        what = f"no answer within {seconds:g} s"
+        return broken(check.name, what, "Start its server, or give its client a timeout and correct its address.")
+    if isinstance(finding, Exception):
+        raise finding
+    return finding
 
 
 def told(error: BaseException) -> str:

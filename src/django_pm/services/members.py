@@ -6,6 +6,7 @@ last but one.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import IntegrityError, router, transaction
@@ -35,7 +36,7 @@ def change_role(*, actor: Any, membership: Membership, role: str) -> Membership:
     """Set the role of a membership. Raises ``LastOwner`` when that would leave the project without an owner."""
     with transaction.atomic(using=router.db_for_write(Membership)):
         if role != Role.OWNER:
-            _keep_an_owner(membership)
+            keep_an_owner(project_id=membership.project_id, leaving=[membership.pk])
         membership.role = role
         membership.save(update_fields=["role"])
     return membership
@@ -44,14 +45,18 @@ def change_role(*, actor: Any, membership: Membership, role: str) -> Membership:
 def remove_member(*, actor: Any, membership: Membership) -> None:
     """End a membership: somebody is removed, or leaves. Raises ``LastOwner`` for the last owner."""
     with transaction.atomic(using=router.db_for_write(Membership)):
-        _keep_an_owner(membership)
+        keep_an_owner(project_id=membership.project_id, leaving=[membership.pk])
         membership.delete()
 
 
-def _keep_an_owner(leaving: Membership) -> None:
-    """Raise ``LastOwner`` if ``leaving`` is the only owner of its project. Locks the project's row."""
+def keep_an_owner(*, project_id: Any, leaving: Collection[Any]) -> None:
+    """Raise ``LastOwner`` if no owner would be left without the memberships ``leaving`` (keys).
+
+    Locks the project's row, so call it in the transaction in which they leave or are demoted.
+    """
     using = router.db_for_write(Membership)
-    Project.objects.using(using).select_for_update(no_key=True).get(pk=leaving.project_id)
-    owners = Membership.objects.using(using).filter(project=leaving.project_id, role=Role.OWNER)
-    if set(owners.values_list("pk", flat=True)) == {leaving.pk}:
+    Project.objects.using(using).select_for_update(no_key=True).get(pk=project_id)
+    owners = Membership.objects.using(using).filter(project=project_id, role=Role.OWNER)
+    keys = set(owners.values_list("pk", flat=True))
+    if keys and keys <= set(leaving):
         raise LastOwner(_("A project keeps at least one owner. Make somebody else an owner first."))

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_pm.services.doctor import CHECKS
+from django_pm.services.doctor import CHECKS, thorough
 from django_pm.services.findings import Finding, Level, examine
 
 
@@ -19,7 +19,11 @@ class Command(BaseCommand):
             metavar="MODULE",
             help="the module that makes your Celery app (yoursite.celery), if manage.py does not import it anyway",
         )
-
+        parser.add_argument(
+            "--full",
+            action="store_true",
+            help="look at every number of every stream, not at the latest ones: about 3 s for each million of events",
+        )
         parser.add_argument(
             "--json",
             action="store_true",
@@ -30,7 +34,7 @@ class Command(BaseCommand):
         if options["app"]:
             self.import_app(options["app"])
         findings = []
-        for finding in examine(CHECKS):
+        for finding in examine(thorough() if options["full"] else CHECKS):
             if not options["json"]:
                 self.stdout.write(self.line(finding))
             findings.append(finding)

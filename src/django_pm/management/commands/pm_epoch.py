@@ -1,4 +1,4 @@
-"""``manage.py pm_epoch --rotate``: after a backup was restored, have every client start afresh."""
+"""``manage.py pm_epoch``: have clients start afresh, after a backup was restored or where the log has a gap."""
 
 from typing import Any
 
@@ -6,14 +6,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_pm.events.feed import database
 from django_pm.events.retention import rotate_epoch
+from django_pm.events.soundness import all_faults, mend
 from django_pm.models import ProjectStream
 
 
 class Command(BaseCommand):
-    help = "Show the epoch of each stream, or begin new ones after restoring a backup."
+    help = "Show the epoch of each stream, begin new ones after restoring a backup, or behind the faults of streams."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--rotate", action="store_true", help="begin a new epoch: every client resets")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--rotate", action="store_true", help="begin a new epoch: every client resets")
+        what.add_argument(
+            "--mend",
+            action="store_true",
+            help="where numbers are missing, or a subscriber is ahead: begin a new epoch behind that",
+        )
         parser.add_argument("--project", type=int, action="append", help="only this project (repeatable)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -25,6 +32,15 @@ class Command(BaseCommand):
         if options["rotate"]:
             rotated = rotate_epoch(options["project"])
             self.stdout.write(f"rotated {rotated} streams")
+            return
+        if options["mend"]:
+            wanted = set(streams.values_list("pk", flat=True))
+            faults = [fault for fault in all_faults() if fault.project_id in wanted]
+            for fault in faults:
+                mend(fault.project_id)
+                self.stdout.write(f"mended: {fault.what}")
+            if not faults:
+                self.stdout.write("nothing to mend")
             return
         for stream in streams:
             self.stdout.write(f"{stream.project_id}\t{stream.epoch}\t{stream.floor}-{stream.seq}")
