@@ -43,6 +43,7 @@ ONCE = (
     "tests/example",
     "tests/mail/test_any_time.py",
     "tests/reports/test_any_time.py",
+    "tests/shapes",
     "tests/test_advisories.py",
     "tests/test_asvs.py",
     "tests/test_evidence.py",
@@ -79,6 +80,7 @@ EXTRAS = {
     "tests/operations": "channels",
     "tests/realtime": "channels",
     "tests/serving": "channels",
+    "tests/shapes": "channels",
     "tests/stack": "supervisor",
     "tests/tasks": "celery",
     "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`

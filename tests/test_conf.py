@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from django_pm import access
-from django_pm.conf import AppSettings, Setting, app_settings, configured, declared
+from django_pm.conf import AppSettings, Setting, app_settings, declared, usable
 from django_pm.models import Task
-from tests.factories import make_project, make_task
+from django_pm.users import display_name
+from tests.factories import make_project, make_task, make_user
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
@@ -102,10 +104,61 @@ def test_a_site_without_the_dict_has_the_defaults(settings):
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 1])
-def test_a_dict_that_is_none_is_left_to_the_checks(value):
-    with override_settings(DJANGO_PM=value):
-        assert configured() == {}
-        assert {name: getattr(app_settings, name) for name in DEFAULTS} == DEFAULTS
+def test_what_is_no_dict_is_told_where_it_is_read(value):
+    with (
+        override_settings(DJANGO_PM=value),
+        pytest.raises(ImproperlyConfigured, match=r"DJANGO_PM is a .*, not a dict"),
+    ):
+        _ = app_settings.MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_value_of_another_type_is_told_where_it_is_read(name):
+    """Settings are read live, so the checks may have seen another value."""
+    with override_settings(DJANGO_PM={name: 0.5}):
+        with pytest.raises(ImproperlyConfigured, match=rf"DJANGO_PM\['{name}'\] is a float, expected"):
+            getattr(app_settings, name)
+        assert usable(name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("MAX_BODY_BYTES", 0, "at least 1"),
+        ("DIGEST_HOUR", 24, "at most 23"),
+        ("NOTIFICATION_DELAY_SECONDS", 86_401, "at most 86400"),
+        *(
+            (name, 36_501, "at most 36500")
+            for name in ("EVENT_RETENTION_DAYS", "EVENT_HARD_CAP_DAYS", "REPORT_RETENTION_DAYS")
+        ),
+        ("NOTIFICATION_RETENTION_DAYS", 10**9, "at most 36500"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_where_it_is_read(name, value, bound):
+    with (
+        override_settings(DJANGO_PM={name: value}),
+        pytest.raises(ImproperlyConfigured, match=rf"'{name}'\] must be {bound}\."),
+    ):
+        getattr(app_settings, name)
+
+
+def test_a_path_that_leads_nowhere_is_told_with_its_setting(db):
+    user = make_user()
+    for name, ask in (("POLICY", access.policy), ("USER_DISPLAY", lambda: display_name(user))):
+        with (
+            override_settings(DJANGO_PM={name: "nowhere.to.be.found"}),
+            pytest.raises(ImproperlyConfigured, match=rf"DJANGO_PM\['{name}'\] cannot be imported: No module named"),
+        ):
+            ask()
+
+
+def test_a_rate_that_cannot_be_read_is_told_with_its_setting(api):
+    api.raise_request_exception = True
+    with (
+        override_settings(DJANGO_PM={"THROTTLE_USER": "often"}),
+        pytest.raises(ImproperlyConfigured, match=r"DJANGO_PM\['THROTTLE_USER'\]: 'often' is no rate"),
+    ):
+        api.get("/projects/")
 
 
 def test_each_setting_explains_itself():

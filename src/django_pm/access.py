@@ -28,10 +28,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from django.contrib import auth
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from django_pm.conf import app_settings
+from django_pm.conf import imported
 from django_pm.exceptions import NotAllowed
 from django_pm.models import Comment, EscalationRule, Membership, Project, Report, Role, Task
 from django_pm.models.base import ProjectObject
@@ -98,7 +97,7 @@ def grant_of(user: Any) -> Grant:
 
 def policy() -> Policy:
     """The policy in force, made anew from the setting."""
-    chosen: Policy = import_string(app_settings.POLICY)()
+    chosen: Policy = imported("POLICY")()
     return chosen
 
 

@@ -1,7 +1,8 @@
 """Every setting of django-pm: one dict, ``DJANGO_PM``, typed and read live.
 
 A host writes ``DJANGO_PM = {"TASK_DUE_DATE_REQUIRED": False}``; the code reads
-``app_settings.TASK_DUE_DATE_REQUIRED``. Nothing is cached, so ``override_settings`` simply works.
+``app_settings.TASK_DUE_DATE_REQUIRED``. Nothing is cached, so ``override_settings`` simply works. A value that is of no
+use raises ``ImproperlyConfigured`` where it is read; the system checks tell all of them at once, beforehand.
 """
 
 from __future__ import annotations
@@ -9,12 +10,20 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 T = TypeVar("T")
 
+LONGEST_DAYS = 36_500
+"""A century. What is computed with days must stay within the calendar."""
+
 
 class Setting(Generic[T]):
-    """One key of ``DJANGO_PM``: its default, its type, and what it means to a site owner."""
+    """One key of ``DJANGO_PM``: its default, its type, and what it means to a site owner.
+
+    Reading it raises ``ImproperlyConfigured`` if the site gave a value of another type, or one out of bounds.
+    """
 
     def __init__(self, default: T, help_text: str, *, minimum: int = 1, maximum: int | None = None) -> None:
         self.default = default
@@ -35,13 +44,54 @@ class Setting(Generic[T]):
         if instance is None:
             return self
         value: T = configured().get(self.name, self.default)
+        if problem := self.wrong_type(value) or self.out_of_bounds(value):
+            raise ImproperlyConfigured(f"DJANGO_PM[{self.name!r}] {problem}.")
         return value
 
+    def wrong_type(self, value: Any) -> str:
+        """What is wrong with the type of ``value``, in words; empty if nothing is. ``True`` is no number."""
+        if type(value) is self.kind:
+            return ""
+        return f"is a {type(value).__name__}, expected {self.kind.__name__}"
 
-def configured() -> dict[str, Any]:
-    """What the host wrote, or an empty dict. A ``DJANGO_PM`` that is no dict is reported by a system check."""
+    def out_of_bounds(self, value: Any) -> str:
+        """The bound that ``value`` does not keep to, in words; empty if it does, or is no number."""
+        if type(value) is not int:
+            return ""
+        if value < self.minimum:
+            return f"must be at least {self.minimum}"
+        if self.maximum is not None and value > self.maximum:
+            return f"must be at most {self.maximum}"
+        return ""
+
+
+def configured() -> dict[Any, Any]:
+    """What the host wrote. Raises ``ImproperlyConfigured`` if that is no dict."""
     value = getattr(settings, "DJANGO_PM", {})
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        raise ImproperlyConfigured(f"DJANGO_PM is a {type(value).__name__}, not a dict.")
+    return value
+
+
+def usable(name: str) -> Any:
+    """The value of the setting ``name``, or its default where what the host wrote is of no use.
+
+    For whoever must not fail because of it: the checks, each of which tells of one thing, and the start of the app, for
+    what is wrong is told by checks that run after it.
+    """
+    try:
+        return getattr(app_settings, name)
+    except ImproperlyConfigured:
+        return getattr(AppSettings, name).default
+
+
+def imported(name: str) -> Any:
+    """What the import path in the setting ``name`` leads to. Raises ``ImproperlyConfigured`` if it leads nowhere."""
+    path = getattr(app_settings, name)
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"DJANGO_PM[{name!r}] cannot be imported: {error}") from error
 
 
 class AppSettings:
@@ -79,6 +129,7 @@ class AppSettings:
         0,
         "`pm_prune` deletes events older than this many days; 0 keeps them for ever.",
         minimum=0,
+        maximum=LONGEST_DAYS,
     )
     EVENT_RETENTION_COUNT = Setting(
         0,
@@ -89,6 +140,7 @@ class AppSettings:
         0,
         "`pm_prune` deletes events older than this many days even if a subscriber has not read them; 0 waits for it.",
         minimum=0,
+        maximum=LONGEST_DAYS,
     )
     API_TOKENS = Setting(
         True,
@@ -128,6 +180,7 @@ class AppSettings:
         0,
         "`pm_prune` deletes reports of dates longer ago than this many days; 0 keeps them for ever.",
         minimum=0,
+        maximum=LONGEST_DAYS,
     )
     SITE_URL = Setting(
         "",
@@ -154,11 +207,13 @@ class AppSettings:
         "How long a notification waits before it is mailed, so that several of one task leave together, and what is "
         "read or taken back by then does not leave.",
         minimum=0,
+        maximum=24 * 60 * 60,
     )
     NOTIFICATION_RETENTION_DAYS = Setting(
         180,
         "`pm_prune` deletes notifications older than this many days; 0 keeps them for ever.",
         minimum=0,
+        maximum=LONGEST_DAYS,
     )
     DIGEST_HOUR = Setting(
         8,

@@ -9,42 +9,28 @@ knows of each message before the next one leaves; its disk may know later, and w
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import logging
 import random
 import smtplib
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
-from email.utils import parseaddr
-from typing import Any, NamedTuple, TypeVar
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
 
-from django.conf import settings
 from django.core import mail as django_mail
 from django.core.exceptions import ValidationError
-from django.core.mail.utils import DNS_NAME
-from django.core.validators import validate_email
 from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q, QuerySet
-from django.template.loader import render_to_string
-from django.utils import timezone, translation
-from django.utils.translation import gettext
+from django.utils import timezone
 
-from django_pm import smtp, users
+from django_pm import smtp
 from django_pm.conf import app_settings
-from django_pm.mime import Message
-from django_pm.models import Mail, MailKind, MailState, NotificationPreferences, Report, Task
+from django_pm.letters import Letter, compose, letters_for
+from django_pm.models import Mail, MailState, NotificationPreferences
 from django_pm.models.mail import UNFINISHED
-from django_pm.models.preferences import language_of
-from django_pm.services import digests, local_days, notices, reminders, reports, sentences
-from django_pm.services.apart import apart
-from django_pm.services.report_pages import readable
-from django_pm.services.unsubscribing import unsubscribe_url
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 BATCH = 250
 CLAIMED_FOR = dt.timedelta(minutes=3)
@@ -77,17 +63,6 @@ DATABASE_AWAY = 1.0
 
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
-
-
-class Letter(NamedTuple):
-    """What a message says."""
-
-    template: str
-    context: dict[str, Any]
-    thread: str
-    """What it is about, the same for every message about it: mail programs show these together."""
-    topic: str = ""
-    """What its link ends; empty for all mail of its kind."""
 
 
 class ServerAway(Exception):
@@ -175,7 +150,7 @@ class Batch:
         if self._asked_at is None or timezone.now() - self._asked_at > FRESH_FOR:
             self._note_taken()  # asking takes a while, and may kill us
             self._asked_at = timezone.now()
-            self._verdicts = _verdicts_apart(rest, self._now or self._asked_at)
+            self._verdicts = letters_for(rest, self._now or self._asked_at)
         return self._verdicts[rest[0].pk]
 
     def _leave_out(self, mail: Mail, verdict: str | Exception) -> MailState:
@@ -353,129 +328,6 @@ def _unwaited(connection: BaseDatabaseWrapper) -> str:
     if connection.vendor != "postgresql" or connection.in_atomic_block:
         return ""
     return " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwaited"
-
-
-def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> Message:
-    """The message to one recipient, in their language and time zone. Raises ``ValidationError`` for a bad address."""
-    user = mail.recipient
-    address = users.email_address(user)
-    if not address:
-        raise ValidationError("The recipient has no e-mail address.")
-    validate_email(address)
-    name = users.display_name(user)
-    context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
-    language = language_of(preferences) or settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(_zone(preferences)):
-        unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
-        context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
-        subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
-        text = render_to_string(f"{letter.template}.txt", context)
-        html = render_to_string(f"{letter.template}.html", context)
-    domain = _domain(settings.DEFAULT_FROM_EMAIL)
-    thread = f"<{letter.thread}@{domain}>"
-    headers = {
-        "Message-ID": f"<{mail.message_id}@{domain}>",
-        "References": thread,
-        "In-Reply-To": thread,
-        "Auto-Submitted": "auto-generated",
-    }
-    if unsubscribe:
-        headers |= {"List-Unsubscribe": f"<{unsubscribe}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-    message = Message(subject=subject, body=text, to=[address], headers=headers)
-    message.attach_alternative(html, "text/html")
-    return message
-
-
-@functools.lru_cache(maxsize=8)
-def _domain(sender: str) -> str:
-    """Where messages come from, and so their names."""
-    return parseaddr(sender)[1].rpartition("@")[2] or str(DNS_NAME)
-
-
-def _zone(preferences: NotificationPreferences | None) -> str:
-    chosen = preferences.time_zone if preferences else ""
-    return chosen if chosen and local_days.find_zone(chosen) else settings.TIME_ZONE
-
-
-def _verdicts_apart(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str | Exception]:
-    """``_verdicts``; for those on which there is none, what went wrong, so that they are in nobody's way."""
-
-    found: dict[Any, Letter | str | Exception] = {}
-
-    def ask(part: list[Mail]) -> None:
-        found.update(_verdicts(part, now))
-
-    def alone(mail: Mail, error: Exception) -> None:
-        logger.error("Nobody can say whether a message is still to be sent.", exc_info=error)
-        found[mail.pk] = error
-
-    list(apart(ask, mails, alone))
-    return found
-
-
-def _verdicts(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
-    """What each message says, or why it is not to be sent any more, asked of all of a kind at once."""
-    of_kind: dict[str, list[Mail]] = defaultdict(list)
-    for mail in mails:
-        of_kind[mail.kind].append(mail)
-    found: dict[Any, Letter | str] = {}
-    for kind, some in of_kind.items():
-        found |= _KINDS[kind](some, now)
-    return found
-
-
-def _reminders(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
-    def letter(task: Task) -> Letter:
-        context = {"task": task, "project": task.project, "words": reminders.Words(task)}
-        return Letter("django_pm/mail/reminder", context, f"task-{task.pk}")
-
-    return _written(reminders.still_due(mails, now), letter)
-
-
-def _reports(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
-    wanted = reports.still_wanted(mails, now)
-    pages = readable({report for report in wanted.values() if not isinstance(report, str)})
-
-    def letter(report: Report) -> Letter:
-        context = {"report": report, "project": report.project, **pages[report.pk]}
-        return Letter("django_pm/mail/report", context, f"reports-of-project-{report.project_id}")
-
-    return _written(wanted, letter)
-
-
-def _notices(mails: list[Mail], _now: dt.datetime) -> dict[Any, Letter | str]:
-    def letter(notice: notices.Notice) -> Letter:
-        thread = f"task-{notice.task.pk}" if notice.task else f"project-{notice.project.pk}"
-        return Letter("django_pm/mail/notice", {"words": sentences.NoticeWords(notice)}, thread, notice.reason)
-
-    return _written(notices.still_wanted(mails), letter)
-
-
-def _digests(mails: list[Mail], _now: dt.datetime) -> dict[Any, Letter | str]:
-    def letter(digest: digests.Digest) -> Letter:
-        return Letter("django_pm/mail/digest", {"words": sentences.DigestWords(digest)}, "digests")
-
-    return _written(digests.still_wanted(mails), letter)
-
-
-def _overdue(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str]:
-    def letter(overdue: digests.Overdue) -> Letter:
-        return Letter("django_pm/mail/overdue", {"words": sentences.OverdueWords(overdue)}, "overdues")
-
-    return _written(digests.still_overdue(mails, now), letter)
-
-
-def _written(wanted: dict[Any, T | str], letter: Callable[[T], Letter]) -> dict[Any, Letter | str]:
-    return {key: one if isinstance(one, str) else letter(one) for key, one in wanted.items()}
-
-
-_KINDS: dict[str, Callable[[list[Mail], dt.datetime], dict[Any, Letter | str]]] = {
-    MailKind.REMINDER: _reminders,
-    MailKind.REPORT: _reports,
-    MailKind.NOTICE: _notices,
-    MailKind.DIGEST: _digests,
-    MailKind.OVERDUE: _overdue,
-}
 
 
 def _connection() -> Any:

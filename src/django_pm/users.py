@@ -11,9 +11,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
 from django.db import models
-from django.utils.module_loading import import_string
 
-from django_pm.conf import app_settings
+from django_pm.conf import imported
 
 AUTHOR_MAX_LENGTH = 255
 
@@ -26,7 +25,7 @@ def full_name_or_login(user: Any) -> str:
 
 def display_name(user: Any) -> str:
     """The name shown for ``user``, by the host's ``USER_DISPLAY``, cut to what an ``author`` column holds."""
-    name: str = import_string(app_settings.USER_DISPLAY)(user)
+    name: str = imported("USER_DISPLAY")(user)
     return name[:AUTHOR_MAX_LENGTH]
 
 

@@ -62,7 +62,7 @@ def test_instants_are_utc_whatever_the_time_zone_of_the_site(api, project, task,
 
 
 class TestProjects:
-    def test_creating_one(self, api, owner):
+    def test_creating_one(self, api, owner, settings):
         response = send(api, "POST", "/projects/", {"name": "Moon base"})
         assert response.status_code == 201
         row = response.json()
@@ -73,7 +73,7 @@ class TestProjects:
             "created_by": shown(owner),
             "task_count": 0,
             "completed_task_count": 0,
-            "time_zone": "UTC",
+            "time_zone": settings.TIME_ZONE,
             "metadata": {},
         }
         assert api.get(f"/projects/{row['id']}/").json() == row

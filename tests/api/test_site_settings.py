@@ -2,6 +2,8 @@
 
 import pytest
 from django.contrib.auth.models import Permission
+from rest_framework.versioning import NamespaceVersioning, QueryParameterVersioning, URLPathVersioning
+from rest_framework.views import APIView
 
 from tests.api.support import DUE, assert_refused, ids, new_task, send
 from tests.factories import make_project, make_task, make_user
@@ -84,6 +86,15 @@ def test_user_display(api, project, settings):
     settings.DJANGO_PM = {"USER_DISPLAY": "tests.api.test_site_settings.shout"}
     path = f"/tasks/{make_task(project).pk}/comments/"
     assert send(api, "POST", path, {"content": "x"}).json()["author"] == "SOMEBODY" * 31 + "SOMEBOD"
+
+
+@pytest.mark.parametrize("scheme", [NamespaceVersioning, URLPathVersioning, QueryParameterVersioning])
+def test_versions_of_the_site_are_not_looked_for(api, project, monkeypatch, scheme):
+    """As where `DEFAULT_VERSIONING_CLASS` and `ALLOWED_VERSIONS` stand in the settings, which DRF reads once."""
+    monkeypatch.setattr(APIView, "versioning_class", scheme)
+    monkeypatch.setattr(scheme, "allowed_versions", ["v1"])
+    for path in (f"/projects/{project.pk}/", "/schema/"):
+        assert api.get(path, {"version": "v7"}).status_code == 200
 
 
 def shout(user):

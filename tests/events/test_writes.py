@@ -16,6 +16,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from django_pm.events.feed import database
 from django_pm.models import Comment, Event, Membership, Project, Task
 from tests import factories
 from tests.events.support import Log, apply, present
@@ -488,14 +489,14 @@ def test_loaddata(project: Project, task: Task, log: Log, tmp_path: Any) -> None
     data = serializers.serialize("json", [task])
     fixture = tmp_path / "tasks.json"
     fixture.write_text(data.replace("Dig", "Loaded"))
-    call_command("loaddata", str(fixture), verbosity=0)
+    call_command("loaddata", str(fixture), database=database(), verbosity=0)
     assert log.only().changes["title"] == ["Dig", "Loaded"]
     Task.objects.all().delete()
     log.restart()
-    call_command("loaddata", str(fixture), verbosity=0)
+    call_command("loaddata", str(fixture), database=database(), verbosity=0)
     assert log.only().type == "task.created"
     log.restart()
-    call_command("loaddata", str(fixture), verbosity=0, stdout=io.StringIO())
+    call_command("loaddata", str(fixture), database=database(), verbosity=0, stdout=io.StringIO())
     assert log.events() == []
 
 
@@ -503,17 +504,17 @@ def test_loaddata(project: Project, task: Task, log: Log, tmp_path: Any) -> None
 
 
 def test_rolled_back_transaction_leaves_none(project: Project, log: Log) -> None:
-    with transaction.atomic():
+    with transaction.atomic(using=database()):
         Task.objects.create(project=project, title="Wire")
-        transaction.set_rollback(True)
+        transaction.set_rollback(True, using=database())
     assert log.events() == []
 
 
 def test_rolled_back_savepoint_leaves_none_of_its_own(project: Project, log: Log) -> None:
-    with transaction.atomic():
+    with transaction.atomic(using=database()):
         Task.objects.create(project=project, title="Kept")
         try:
-            with transaction.atomic():
+            with transaction.atomic(using=database()):
                 Task.objects.create(project=project, title="Lost")
                 raise RuntimeError
         except RuntimeError:
@@ -523,7 +524,7 @@ def test_rolled_back_savepoint_leaves_none_of_its_own(project: Project, log: Log
 
 def test_refused_write_leaves_none(project: Project, log: Log) -> None:
     membership = project.memberships.get()
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), transaction.atomic(using=database()):
         Membership.objects.create(project=project, user=membership.user)
     assert log.events() == []
 

@@ -196,7 +196,7 @@ class TestWhatMailTells:
             make_task(project, title="Dig", due_date=instant(due))
         make_due()
         send_queue()
-        assert subjects(sink) == ["Moon base: report of 9. März 2031"]
+        assert subjects(sink) == ["Moon base: Bericht vom 9. März 2031"]
         assert "Dig, 9. März 2031 01:30" in self.body(sink)[0]
         assert "Dig, 9. März 2031 03:30" in self.body(sink)[0]
 

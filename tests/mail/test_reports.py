@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 from django.test import override_settings
 from django.utils import translation
 
-from django_pm import mail as mailing
 from django_pm.events.external import record_external_change
+from django_pm.letters import Letter, letters_for
 from django_pm.mail import send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Role
 from django_pm.services.report_pages import chart
@@ -330,8 +330,8 @@ class TestNotAnyMore:
         mail = Mail.objects.get()
         for at, is_sent in ((reports_begin_again - HOUR, True), (reports_begin_again, False)):
             time_machine.move_to(at, tick=False)
-            verdict = mailing._verdicts([mail], at)[mail.pk]
-            assert isinstance(verdict, mailing.Letter) is is_sent
+            [letter] = letters_for([mail], at).values()
+            assert isinstance(letter, Letter) is is_sent
         assert send_queue() == {MailState.SKIPPED: 1}
         assert outcome() == (MailState.SKIPPED, "A later report came before it could leave.")
 

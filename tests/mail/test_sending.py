@@ -12,8 +12,8 @@ from django.db import InterfaceError, OperationalError, connection
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
 
+from django_pm import letters, smtp
 from django_pm import mail as mailing
-from django_pm import smtp
 from django_pm.mail import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
 from django_pm.services import reminders as words
@@ -174,7 +174,7 @@ class TestBadInput:
         assert "&lt;b&gt;Dig&lt;/b&gt; &amp; fill" in message.get_body(("html",)).get_content()
 
     def test_a_template_that_the_host_broke(self, sink, monkeypatch, caplog):
-        render = mailing.render_to_string
+        render = letters.render_to_string
 
         def broken(name, context):
             if context["recipient"].email == "a@example.org":
@@ -182,14 +182,14 @@ class TestBadInput:
             return render(name, context)
 
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(mailing, "render_to_string", broken)
+        monkeypatch.setattr(letters, "render_to_string", broken)
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert "ZeroDivisionError" in Mail.objects.get(state=MailState.WAITING).reason
         monkeypatch.undo()
 
     def test_one_of_which_nobody_can_say_whether_it_is_still_to_be_sent(self, sink, monkeypatch, caplog):
         """A policy of the host's may fail over one user, the page of a report over what is in it."""
-        still_due = mailing.reminders.still_due
+        still_due = letters.reminders.still_due
 
         def broken(mails, now):
             if any(mail.recipient.email == "b@example.org" for mail in mails):
@@ -197,7 +197,7 @@ class TestBadInput:
             return still_due(mails, now)
 
         reminders("a@example.org", "b@example.org", "c@example.org")
-        monkeypatch.setattr(mailing.reminders, "still_due", broken)
+        monkeypatch.setattr(letters.reminders, "still_due", broken)
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 2}
         mail = Mail.objects.get(state=MailState.WAITING)
         assert (mail.reason, mail.attempts) == ("ZeroDivisionError: as a policy might", 1)
@@ -208,7 +208,7 @@ class TestBadInput:
             raise OperationalError("server closed the connection unexpectedly")
 
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(mailing.reminders, "still_due", away)
+        monkeypatch.setattr(letters.reminders, "still_due", away)
         with pytest.raises(OperationalError):
             send_queue()
         assert set(Mail.objects.values_list("state", "attempts")) == {(MailState.CLAIMED, 0)}
@@ -532,14 +532,14 @@ class TestCrashes:
         assert sink.to() == ["a@example.org", "b@example.org"]
 
     def test_what_the_server_has_taken_is_noted_before_it_is_asked_again(self, sink, monkeypatch):
-        verdicts, found = mailing._verdicts, []
+        written, found = mailing.letters_for, []
 
         def look(mails, now):
             found.append(states())
-            return verdicts(mails, now)
+            return written(mails, now)
 
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(mailing, "_verdicts", look)
+        monkeypatch.setattr(mailing, "letters_for", look)
         monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
         assert send_queue() == {MailState.SENT: 2}
         assert found[1] == {"a@example.org": MailState.SENT, "b@example.org": MailState.CLAIMED}

@@ -6,9 +6,10 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from django_pm import access
 from django_pm.models.api_token import PREFIX, ApiToken, Scope
@@ -48,6 +49,16 @@ def bearer_of(request: Any) -> str | None:
     scheme, _blank, secret = request.headers.get("Authorization", "").partition(" ")
     secret = secret.strip()
     return secret if scheme.lower() == SCHEME.lower() and secret.startswith(PREFIX) else None
+
+
+def ways_to_sign_in() -> list[type[BaseAuthentication]]:
+    """The site's own, beside tokens of ours."""
+    return list(api_settings.DEFAULT_AUTHENTICATION_CLASSES)
+
+
+def relies_on_sessions() -> bool:
+    """Whether one of them is a session of Django's."""
+    return any(issubclass(each, SessionAuthentication) for each in ways_to_sign_in())
 
 
 class ApiTokenInDocument(OpenApiAuthenticationExtension):

@@ -44,6 +44,7 @@ from django_pm.conf import app_settings
 from django_pm.exceptions import AlreadyMember, Conflict, NotAllowed
 from django_pm.models import recorder
 from django_pm.models.base import ProjectObject
+from django_pm.services.transactions import without_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class BaseAPIView(APIView):
     permission_classes = [IsAuthenticated]
     metadata_class = PlainMetadata
     content_negotiation_class = JSONNegotiation
+    versioning_class = None  # a host's own would look for its versions in our paths and parameters
     schema = ApiSchema()
 
     is_for_readers = False
@@ -105,10 +107,7 @@ class BaseAPIView(APIView):
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
         """Under a host's ``ATOMIC_REQUESTS`` too, a view opens its own transactions: a reader must be able to number a
         stream, and an answer must not be sent before its write has been committed."""
-        view = super().as_view(*args, **kwargs)
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
+        return without_transaction(super().as_view(*args, **kwargs))
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         # The user is known only once DRF has authenticated the request, so the recorder asks when it writes.
@@ -149,7 +148,15 @@ class BaseAPIView(APIView):
         return get_or_404(access.visible(self.request.user, rows), key)
 
     def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(_as_api_error(exc))
+        """As DRF, but without giving up a transaction, which it does under ``ATOMIC_REQUESTS``.
+
+        Around our views there is none of the request. What there may be is that of a host's ``TestCase``: it goes on.
+        """
+        going_on = [each for each in connections.all(True) if each.in_atomic_block and not each.needs_rollback]
+        response = super().handle_exception(_as_api_error(exc))
+        for connection in going_on:
+            connection.set_rollback(False)
+        return response
 
 
 class ObjectViewSet(BaseAPIView, GenericViewSet):

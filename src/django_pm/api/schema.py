@@ -20,6 +20,7 @@ from django_pm import __version__
 from django_pm.api import pages
 from django_pm.api.base import BaseAPIView
 from django_pm.api.throttling import RequestThrottle
+from django_pm.services.addresses import API, namespace_of
 
 
 def only_django_pm(endpoints: list[Any], **kwargs: Any) -> list[Any]:
@@ -33,6 +34,7 @@ class SchemaView(SpectacularAPIView):
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_classes = [RequestThrottle]
+    versioning_class = None
     renderer_classes = [OpenApiJsonRenderer, JSONRenderer, OpenApiYamlRenderer]
     custom_settings = {
         "TITLE": "django-pm",
@@ -85,7 +87,8 @@ ASSETS = {
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """A page that shows the OpenAPI document and tries it out."""
-    return pages.page(request, "django_pm/api_docs.html", {"version": __version__}, policy=pages.DOCS)
+    context = {"version": __version__, "api": namespace_of(API)}
+    return pages.page(request, "django_pm/api_docs.html", context, policy=pages.DOCS)
 
 
 @require_safe

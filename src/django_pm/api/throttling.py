@@ -14,6 +14,7 @@ import time
 from typing import Any, cast
 
 from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
@@ -27,10 +28,14 @@ class RequestThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         signed_in = request.user is not None and request.user.is_authenticated
-        rate = app_settings.THROTTLE_USER if signed_in else app_settings.THROTTLE_ANONYMOUS
+        name = "THROTTLE_USER" if signed_in else "THROTTLE_ANONYMOUS"
+        rate = getattr(app_settings, name)
         if not rate:
             return True
-        self.limit, self.seconds = parse_rate(rate)
+        try:
+            self.limit, self.seconds = parse_rate(rate)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"DJANGO_PM[{name!r}]: {error}") from None
         who = f"user:{request.user.pk}" if signed_in else f"address:{self.get_ident(request)}"
         return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: self._passes(f"django_pm:throttle:{who}"), True)
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django_pm import measures
-from django_pm.conf import app_settings
+from django_pm.conf import usable
 from django_pm.measures import Kind, Measure
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _lock = threading.Lock()
 
 def connect() -> None:
     """Called once, when the app is ready."""
-    if app_settings.METRICS_TOKEN and find_spec("prometheus_client"):
+    if usable("METRICS_TOKEN") and find_spec("prometheus_client"):
         measures.listen(hear)
 
 

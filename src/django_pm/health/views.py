@@ -1,4 +1,7 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``, for machines: nobody signs in, and nothing secret is told to nobody."""
+"""``/healthz``, ``/readyz`` and ``/metrics``, for machines: nobody signs in, and nothing secret is told to nobody.
+
+None has a transaction around it, which would begin by asking for the database that may be what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from django.views.decorators.http import require_safe
 
 from django_pm.conf import app_settings
 from django_pm.health import readiness
+from django_pm.services.transactions import without_transaction
 
 SCHEME = "Bearer "
 
 
+@without_transaction
 @require_safe
 @never_cache
 @login_not_required
@@ -24,6 +29,7 @@ def alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("alive\n", content_type="text/plain; charset=utf-8")
 
 
+@without_transaction
 @require_safe
 @never_cache
 @login_not_required
@@ -33,6 +39,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": found.status, "components": found.components}, status=found.code)
 
 
+@without_transaction
 @require_safe
 @never_cache
 @login_not_required

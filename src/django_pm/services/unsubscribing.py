@@ -16,7 +16,7 @@ from django.utils.translation import get_language
 from django_pm.conf import app_settings
 from django_pm.models import Channel, MailKind, NotificationPreferences, ProjectChannels, Reason
 from django_pm.models.preferences import language_of
-from django_pm.services import channels
+from django_pm.services import addresses, channels
 
 SALT = "django_pm.unsubscribe"
 PLACE = "-token-"
@@ -40,7 +40,7 @@ def unsubscribe_url(user: Any, topic: str) -> str:
 def _path(*_depends_on: Any) -> str:
     """Of the page, with ``PLACE`` for the token: to look it up took as long as to sign the token."""
     try:
-        return reverse("django_pm:unsubscribe", args=[PLACE])
+        return reverse(f"{addresses.namespace_of(addresses.API)}:unsubscribe", args=[PLACE])
     except NoReverseMatch:
         return ""
 
