@@ -7,10 +7,10 @@ from django.contrib.auth import get_user_model
 
 from django_pm import mail as mailing
 from django_pm.mail import claim, send_queue
-from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report
+from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Role
 from django_pm.services.reminders import queue_due
 from django_pm.services.reports import make_due, make_today
-from tests.factories import make_project, make_task, make_user
+from tests.factories import make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -199,6 +199,20 @@ class TestWhatMailTells:
         assert subjects(sink) == ["Moon base: Bericht vom 9. März 2031"]
         assert "Dig, 9. März 2031 01:30" in self.body(sink)[0]
         assert "Dig, 9. März 2031 03:30" in self.body(sink)[0]
+
+    def test_zones_with_the_same_name_are_told_apart(self, owner, sink, clock):
+        """“CST” is the time in Chicago, and in Shanghai."""
+        project = old_project(owner, clock(instant("2031-01-08T17:00")))
+        other = make_user("shanghai", **{get_user_model().get_email_field_name(): "shanghai@example.org"})
+        make_member(project, other, Role.OWNER)
+        for user, zone in ((owner, "America/Chicago"), (other, "Asia/Shanghai")):
+            NotificationPreferences.objects.update_or_create(user=user, defaults={"time_zone": zone})
+        make_task(project, title="Dig", due_date=instant("2031-01-09T06:00"))
+        queue_due()
+        send_queue()
+        bodies = self.body(sink)
+        assert sum("Jan. 9, 2031, midnight (CST)" in body for body in bodies) == 1
+        assert sum("Jan. 9, 2031, 2 p.m. (CST)" in body for body in bodies) == 1
 
     @pytest.mark.parametrize(
         ("due", "told"),

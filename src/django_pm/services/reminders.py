@@ -93,6 +93,12 @@ def phrases_in(_language: str | None) -> Phrases:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def told_at(at: dt.datetime, _zone: str, _language: str | None) -> str:
+    """A local time as the language in force has it. Much is due at the same time: at noon, at the end of a day."""
+    return formats.date_format(at, "DATETIME_FORMAT")
+
+
 class Words:
     """What a reminder says of its task, in the language and time zone in force when it is asked for.
 
@@ -117,11 +123,11 @@ class Words:
 
     @cached_property
     def _at(self) -> dt.datetime:
-        return timezone.localtime(self._task.due_date)
+        return timezone.localtime(self._task.due_date).replace(microsecond=0)
 
     @cached_property
     def due(self) -> str:
-        return formats.date_format(self._at, "DATETIME_FORMAT")
+        return told_at(self._at, timezone.get_current_timezone_name(), get_language())
 
     @cached_property
     def time_zone(self) -> str:
@@ -280,7 +286,7 @@ def _managers(project_ids: Collection[Any]) -> dict[Any, set[Any]]:
 def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str]:
     """By the key of the message, the task that it is still to be sent for, or why it is not."""
     keys = {mail.object_id for mail in mails}
-    tasks = {str(task.pk): task for task in Task.objects.filter(pk__in=keys).select_related("project", "assignee")}
+    tasks = {str(task.pk): task for task in Task.objects.filter(pk__in=keys).select_related("project")}
     dues = {
         key: Due(task.pk, task.project_id, task.assignee_id, task.due_date)
         for key, task in tasks.items()
@@ -300,6 +306,8 @@ def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str
             return "The task was due before the reminder could leave."
         if mail.recipient_id not in recipients[task.pk]:
             return "The recipient is not concerned any more: reassigned, removed, deactivated or opted out."
+        if mail.recipient_id == task.assignee_id:
+            task.assignee = mail.recipient  # which has been read with the message
         return task
 
     return {mail.pk: verdict(mail) for mail in mails}
