@@ -218,12 +218,20 @@ RABBITMQ = Service(
 # A further service is a row here, its marker in pyproject.toml and its part in scripts/ensure_services.sh.
 SERVICES = (POSTGRES, REDIS, RABBITMQ)
 
+UUID_ON_SQLITE = Run("sqlite", None, "testsite.Member", "UUID e-mail users")
 RUNS = (
     Run("sqlite", None, "auth.User", "auth.User"),
-    Run("sqlite", None, "testsite.Member", "UUID e-mail users"),
+    UUID_ON_SQLITE,
     Run("postgres", POSTGRES, "auth.User", "auth.User"),
     Run("postgres", POSTGRES, "testsite.Member", "UUID e-mail users"),
 )
+
+
+def is_chosen(run: Run, options: argparse.Namespace, found: dict[Service, Found]) -> bool:
+    """Whether to make this one. Other users are tried once: on PostgreSQL, which minds types, where it answers."""
+    if options.only or options.user_model:
+        return (not options.only or run.key in options.only) and options.user_model in (None, run.user_model)
+    return run is not UUID_ON_SQLITE or not (POSTGRES in found and found[POSTGRES].url)
 
 
 def look_for(service: Service) -> Found:
@@ -364,12 +372,8 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     options = options_from(arguments)
-    chosen = [
-        run
-        for run in RUNS
-        if (not options.only or run.key in options.only) and options.user_model in (None, run.user_model)
-    ]
     found = {service: look_for(service) for service in SERVICES if not service.module or is_here(service.module)}
+    chosen = [run for run in RUNS if is_chosen(run, options, found)]
     on = {run.database for run in chosen}
     missing = [where.reason for s, where in found.items() if not where.url and (s in on or not s.database)]
     if missing and os.environ.get("PM_REQUIRE_SERVICES") == "1":
