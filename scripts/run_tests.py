@@ -1,4 +1,4 @@
-"""Runs the suite on every database and user model that this machine can offer, and says which those were.
+"""Runs the suite on every database that this machine can offer, and says which those were.
 
 `make test`, tox and CI call it; so may you, with any pytest arguments behind its own:
 
@@ -218,20 +218,12 @@ RABBITMQ = Service(
 # A further service is a row here, its marker in pyproject.toml and its part in scripts/ensure_services.sh.
 SERVICES = (POSTGRES, REDIS, RABBITMQ)
 
-UUID_ON_SQLITE = Run("sqlite", None, "testsite.Member", "UUID e-mail users")
 RUNS = (
     Run("sqlite", None, "auth.User", "auth.User"),
-    UUID_ON_SQLITE,
+    Run("sqlite", None, "testsite.Member", "UUID e-mail users"),
     Run("postgres", POSTGRES, "auth.User", "auth.User"),
     Run("postgres", POSTGRES, "testsite.Member", "UUID e-mail users"),
 )
-
-
-def is_chosen(run: Run, options: argparse.Namespace, found: dict[Service, Found]) -> bool:
-    """Whether to make this one. Other users are tried once: on PostgreSQL, which minds types, where it answers."""
-    if options.only or options.user_model:
-        return (not options.only or run.key in options.only) and options.user_model in (None, run.user_model)
-    return run is not UUID_ON_SQLITE or not (POSTGRES in found and found[POSTGRES].url)
 
 
 def look_for(service: Service) -> Found:
@@ -362,7 +354,10 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
         help="run on this database alone (repeatable)",
     )
     parser.add_argument(
-        "--user-model", choices=sorted({run.user_model for run in RUNS}), help="run with these users alone"
+        "--user-model",
+        choices=["all", *sorted({run.user_model for run in RUNS})],
+        default="auth.User",
+        help="run with these users, or with all in turn",
     )
     parser.add_argument("-n", dest="workers", default=str(min(os.cpu_count() or 1, 4)), help="pytest-xdist workers")
     parser.add_argument("-m", dest="markers", default="", help="pytest marker expression, added to the script's own")
@@ -372,8 +367,12 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     options = options_from(arguments)
+    chosen = [
+        run
+        for run in RUNS
+        if options.user_model in ("all", run.user_model) and (not options.only or run.key in options.only)
+    ]
     found = {service: look_for(service) for service in SERVICES if not service.module or is_here(service.module)}
-    chosen = [run for run in RUNS if is_chosen(run, options, found)]
     on = {run.database for run in chosen}
     missing = [where.reason for s, where in found.items() if not where.url and (s in on or not s.database)]
     if missing and os.environ.get("PM_REQUIRE_SERVICES") == "1":
