@@ -12,7 +12,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from celery import Celery
 from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
 from django.core.cache.backends.locmem import LocMemCache
@@ -23,7 +22,6 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_pm import schedules
 from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.events import feed, relay, retention, soundness, subscribers
 from django_pm.exceptions import StreamReset
@@ -639,6 +637,7 @@ class TestTheCache:
         assert time.monotonic() - began < 10
 
     def test_nothing_listens_where_redis_is_to_be(self, settings):
+        pytest.importorskip("django_redis")
         settings.CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"redis://{CLOSED}/0"}}
         told = line("cache")
         assert told.startswith("warn: 'default': Connection")
@@ -657,9 +656,10 @@ class TestTheCache:
 
 
 class TestWhatIsAdded:
-    """The channel layer, and the broker of the site's Celery app, pointed at a port where nothing listens."""
+    """The channel layer, pointed at a port where nothing listens. (The broker: tests/tasks/test_doctor.py)"""
 
     def test_the_channel_layer(self, settings):
+        pytest.importorskip("channels_redis")
         settings.CHANNEL_LAYERS = {
             "default": {
                 "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -671,15 +671,6 @@ class TestWhatIsAdded:
         assert told.startswith("warn: ")
         assert "Start its server, or correct CHANNEL_LAYERS." in told
         assert asked()[1] == ""
-
-    def test_the_broker(self):
-        app = Celery("site", broker=f"amqp://guest:secret@{CLOSED}//", set_as_current=False)
-        schedules.configure(app)
-        told = line("broker")
-        assert told.startswith("broken: amqp://guest:**@127.0.0.1:1//: ")
-        assert told.endswith("→ Start it, or correct the app's broker_url.")
-        assert "secret" not in told
-        assert asked()[1] == "Broken: broker. (1)"
 
 
 class TestEscalation:
