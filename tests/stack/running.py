@@ -18,6 +18,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from tests.example.site import Browser, lasting_port
 from tests.stack.conftest import SCRIPT
+from tests.tasks.processes.parts import START_SECONDS
 
 PATIENCE = 40
 PASSWORD = "demo"  # what `Browser` signs in with
@@ -61,9 +62,9 @@ class Running:
             self.process = subprocess.Popen(
                 self.command("up"), env=self.environment, stdout=output, stderr=output, start_new_session=True
             )
-        until(self.answers, "the start")
+        until(self.answers, "the start", START_SECONDS)
         # What the sockets' server says to anything but a socket.
-        until(lambda: self.answers("/ws/", 426), "the start of the sockets")
+        until(lambda: self.answers("/ws/", 426), "the start of the sockets", START_SECONDS)
 
     def run(self, *arguments: str) -> str:
         """What a command of the script prints."""
