@@ -9,26 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django_pm.admin import actions, base
 from django_pm.models import Comment, Event, Project, Status, Task
 from tests.admin.support import act, make_staff, path, told
-from tests.factories import make_comment, make_member, make_project, make_superuser, make_task, make_user
+from tests.factories import make_comment, make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
 RIGHTS = "your rights in the project do not allow it"
 NOT_SEEN = "the assignee does not see the project"
-
-
-@pytest.fixture
-def boss(client):
-    user = make_superuser("boss")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
-def staff(client):
-    user = make_staff("staff")
-    client.force_login(user)
-    return user
 
 
 def since(last):

@@ -8,26 +8,12 @@ from django.test.utils import CaptureQueriesContext
 
 from django_pm.models import Comment, Event, Membership, Project, Role, Task
 from tests.admin.support import fields_of, listed, make_staff, path, problems
-from tests.factories import make_comment, make_member, make_project, make_rule, make_superuser, make_task, make_user
+from tests.factories import make_comment, make_member, make_project, make_rule, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
 NOT_YOURS = "Your rights in the project do not allow this."
 KEEPS_AN_OWNER = "A project keeps at least one owner."
-
-
-@pytest.fixture
-def boss(client):
-    user = make_superuser("boss")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
-def staff(client):
-    user = make_staff("staff")
-    client.force_login(user)
-    return user
 
 
 def save(client, row, **changes):

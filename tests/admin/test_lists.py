@@ -17,20 +17,13 @@ from django.utils import timezone
 from django_pm.admin.base import LargeTableAdmin
 from django_pm.models import Comment, Event, Membership, Project, Report, Task
 from tests.admin.support import listed, path
-from tests.factories import make_comment, make_member, make_project, make_rule, make_superuser, make_task, make_user
+from tests.factories import make_comment, make_member, make_project, make_rule, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
 MODELS = sorted(model._meta.model_name for model in apps.get_app_config("django_pm").get_models())
 OF_SESSION_AND_USER = 2
 """Statements that every page of the admin makes before it comes to its list."""
-
-
-@pytest.fixture
-def boss(client):
-    user = make_superuser("boss")
-    client.force_login(user)
-    return user
 
 
 def statements(client, url):

@@ -12,18 +12,11 @@ from django_pm import event_types
 from django_pm.admin import diffs
 from django_pm.models import Event, Task
 from tests.admin.support import listed, make_staff, path
-from tests.factories import make_comment, make_member, make_project, make_superuser, make_task, make_user
+from tests.factories import make_comment, make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
 DUE = dt.datetime(2031, 1, 2, 12, 0, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def boss(client):
-    user = make_superuser("boss")
-    client.force_login(user)
-    return user
 
 
 def latest():

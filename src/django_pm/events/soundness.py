@@ -38,7 +38,7 @@ def faults_of_the_latest() -> list[Fault]:
 
 
 def all_faults() -> list[Fault]:
-    """Faults of all streams. Reads an entry of an index for every event that there is: about 3 s for a million."""
+    """Faults of all streams. Reads an entry of an index for every event that there is: 0.65 s for 262,000."""
     return list(_faults(ProjectStream.objects.using(database()), after=F("floor") - 1))
 
 
