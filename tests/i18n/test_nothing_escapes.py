@@ -9,10 +9,12 @@ import datetime as dt
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -245,6 +247,12 @@ class TestMail:
     def _site(self, settings: Any) -> None:
         by_mail = {reason: ["in_app", "mail"] for reason in Reason.values}
         settings.DJANGO_PM = {"SITE_URL": SITE, "NOTIFICATION_CHANNELS": by_mail}
+
+    @pytest.fixture(autouse=True)
+    def _afternoon(self) -> Iterator[None]:
+        """No report is mailed in the night."""
+        with time_machine.travel(timezone.now().replace(hour=15)):
+            yield
 
     def sent(self, sink: Any, **later: int) -> list[str]:
         """The texts of what leaves by then, all checked."""
