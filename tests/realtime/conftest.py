@@ -25,6 +25,13 @@ class Address:
 
     def __init__(self, port):
         self.port = port
+        self._sessions = {}
+
+    def sign_in(self, *users):
+        """Before the first socket opens: SQLite refuses who looks up one session while another is written."""
+        for user in users:
+            if user.pk not in self._sessions:
+                self._sessions[user.pk] = session_of(user)
 
     @property
     def origin(self):
@@ -35,7 +42,8 @@ class Address:
         """A socket, signed in by a session of `user` if one is given."""
         headers = dict(headers or {})
         if user is not None:
-            headers["Cookie"] = f"sessionid={session_of(user)}"
+            self.sign_in(user)
+            headers["Cookie"] = f"sessionid={self._sessions[user.pk]}"
         url = f"ws://{HOST}:{self.port}{path}{query}"
         with connect(url, origin=origin or self.origin, additional_headers=headers, open_timeout=PATIENCE) as websocket:
             yield Socket(websocket)

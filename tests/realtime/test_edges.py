@@ -87,6 +87,7 @@ def test_a_project_that_cannot_be_read_is_in_nobodys_way(site, owner, project, m
         return who_sees(project_id, user_ids)
 
     monkeypatch.setattr(access, "who_sees", fails)
+    site.sign_in(owner, other)
     with site.socket(owner) as socket, site.socket(other) as theirs:
         socket.frame("welcome")
         theirs.frame("welcome")
@@ -133,6 +134,7 @@ def test_a_heartbeat_says_nothing_of_a_project_that_was_lost(site, owner, projec
     monkeypatch.setattr(protocol, "HEARTBEAT_SECONDS", 1)
     monkeypatch.setattr(hub, "BEAT_SECONDS", 0.05)
     member = make_member(project)
+    site.sign_in(member.user, owner)
     with site.socket(member.user) as socket, site.socket(owner) as other:
         socket.frame("welcome")
         other.frame("welcome")

@@ -33,6 +33,7 @@ def coming(socket):
 
 
 def test_the_frame_is_what_the_inbox_has(site, project, api, owner, viewer, signed_in):
+    site.sign_in(viewer, owner)
     with site.socket(viewer) as theirs, site.socket(owner) as others:
         coming(theirs), coming(others)
         body = {"project": project.pk, "title": "Dig", "due_date": "2030-01-01T00:00:00Z", "assignee": shown(viewer)}
