@@ -3,7 +3,7 @@
 Python folds every header by an algorithm that is made for the longest and strangest; nearly all are one short line of
 ASCII. With it, to write a message took longer than to hand it over. Whatever is not that plain is left to Django.
 
-``Message.wire`` gives the bytes themselves, for ``smtp.py``; ``Message.message`` the same as the object for which
+``Message.wire`` is the bytes themselves, for ``smtp.py``; ``Message.message`` the same as the object for which
 Django's and other backends ask.
 """
 
@@ -97,8 +97,9 @@ class Message(EmailMultiAlternatives):
         message.set_boundary(_boundary())
         return message
 
+    @functools.cached_property
     def wire(self) -> Wire | None:
-        """The same to the byte, with the bare addresses; None if it is Django's to write."""
+        """The same to the byte, with the bare addresses; None if it is Django's to write. Made when first asked for."""
         sender = _bare(str(self.from_email))
         if not sender or len(self.to) != 1 or self.bcc or not plain_address(self.to[0]):
             return None

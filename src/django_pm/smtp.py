@@ -22,7 +22,7 @@ SHUTTING_DOWN = 421
 
 def send(backend: Any, message: Message) -> int:
     """How many were sent of this one. Raises what ``smtplib`` does, and what other backends do."""
-    if type(backend) is EmailBackend and backend.connection is not None and (wire := message.wire()):
+    if type(backend) is EmailBackend and backend.connection is not None and (wire := message.wire):
         try:
             hand_over(backend.connection, wire)
         except smtplib.SMTPException:

@@ -112,7 +112,7 @@ class TestMessages:
     @example(subject="Fällig: " + "Graben " * 20, text="a\rb\r\n.c\n\nä", html="\r", to="a@example.org")
     def test_on_the_wire_they_are_the_same_to_the_byte(self, subject, text, html, to):
         message = make(subject=subject, text=text, html=html, to=to)
-        wire = message.wire()
+        wire = message.wire
         if wire is None:
             assert max(len(line.encode()) for part in (text, html) for line in part.split("\n")) > mime.LONGEST_LINE
             return
@@ -141,7 +141,7 @@ class TestMessages:
         ],
     )
     def test_only_plain_addresses_are_told_as_they_are(self, address):
-        assert make(to=address).wire() is None
+        assert make(to=address).wire is None
 
     def test_the_plain_ones_are_ours(self):
         message = make().message(**{} if OLDER else {"policy": email.policy.SMTP})

@@ -72,6 +72,15 @@ class TestWhen:
         time_machine.move_to(NOW + 4.9 * HOUR)
         assert queue_due() == 1
 
+    def test_what_is_due_first_leaves_first(self, project, people, sink):
+        for number, hours in enumerate((9, 1, 5), 1):
+            make_task(
+                project, pk=98 + number, title=f"{hours}", assignee=people["assignee"], due_date=NOW + hours * HOUR
+            )
+        queue_due()
+        send_queue()
+        assert [message["Subject"][-1] for message in sink.messages] == ["1", "5", "9"]
+
     def test_again_when_it_is_moved(self, task):
         queue_due()
         Task.objects.filter(pk=task.pk).update(due_date=NOW + 6 * HOUR)

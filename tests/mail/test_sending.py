@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
+from django.utils.translation import get_language
 
 from django_pm import letters, smtp
 from django_pm import mail as mailing
@@ -437,7 +438,7 @@ class TestCrashes:
         def die(*_arguments):
             raise SystemExit
 
-        what = (mailing, "compose") if breaks == "writing" else (smtp, "send")
+        what = (letters, "compose") if breaks == "writing" else (smtp, "send")
         for turn in range(3):
             monkeypatch.setattr(*what, die)
             with pytest.raises(SystemExit):
@@ -446,6 +447,56 @@ class TestCrashes:
         assert send_queue(now=now + 3 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
         assert states() == {"a@example.org": MailState.FAILED, "b@example.org": MailState.SENT}
         assert Mail.objects.get(state=MailState.FAILED).reason == "It broke whoever sent it."
+
+    def test_one_that_breaks_whoever_writes_it_is_told_from_those_that_are_written_with_it(
+        self, sink, settings, monkeypatch
+    ):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
+        addresses = [f"{name}@example.org" for name in "abcd"]
+        reminders(*addresses)
+        now, compose = timezone.now(), letters.compose
+
+        def break_at_the_third(mail, letter):
+            if mail.recipient.email == addresses[2]:
+                raise SystemExit
+            return compose(mail, letter)
+
+        monkeypatch.setattr(letters, "compose", break_at_the_third)
+        for turn in range(4):  # in the first, nobody knows yet which it was
+            with pytest.raises(SystemExit):
+                send_queue(now=now + turn * mailing.CLAIMED_FOR)
+        assert sink.to() == addresses[:2]
+        assert send_queue(now=now + 4 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        assert states() == dict.fromkeys(addresses, MailState.SENT) | {addresses[2]: MailState.FAILED}
+        assert set(Mail.objects.filter(repeated=True).values_list("recipient__email", flat=True)) == {
+            addresses[0],  # with which it was written
+            addresses[2],
+        }
+
+    def test_several_are_written_in_a_row(self, sink, monkeypatch):
+        """Each in its own language; one that cannot be written is in nobody's way."""
+        addresses = [f"{name}@example.org" for name in "abc"]
+        reminders(*addresses)
+        german = get_user_model().objects.get(email=addresses[0])
+        NotificationPreferences.objects.create(user=german, language="de")
+        steps, compose, note = [], letters.compose, mailing._note
+
+        def composing(mail, letter):
+            steps.append(f"write {mail.recipient.email[0]} in {get_language()}")
+            if mail.recipient.email == addresses[1]:
+                raise LookupError("as a template might")
+            return compose(mail, letter)
+
+        def noting(mail, *arguments):
+            steps.append(f"begin {mail.recipient.email[0]}")
+            return note(mail, *arguments)
+
+        monkeypatch.setattr(letters, "compose", composing)
+        monkeypatch.setattr(mailing, "_note", noting)
+        assert send_queue() == {MailState.SENT: 2, MailState.WAITING: 1}
+        written = ["write a in de", "write b in en-us", "write c in en-us"]
+        assert steps == ["begin a", *written, "begin b", "begin c"]
+        assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a template might"
 
     def test_a_message_that_makes_the_server_hang_up_is_in_nobodys_way(self, sink):
         sink.hangs_up_on = "a@example.org"
@@ -519,17 +570,31 @@ class TestCrashes:
 
     def test_what_changes_while_a_batch_is_under_way(self, sink, monkeypatch):
         """Whether a message is still to be sent is known of each as it was a few seconds ago."""
-        compose = mailing.compose
+        compose = letters.compose
 
         def complete_another(mail, *arguments):
             Task.objects.filter(assignee__email="c@example.org").update(status="completed")
             return compose(mail, *arguments)
 
         reminders("a@example.org", "b@example.org", "c@example.org")
-        monkeypatch.setattr(mailing, "compose", complete_another)
+        monkeypatch.setattr(letters, "compose", complete_another)
         monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
         assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
         assert sink.to() == ["a@example.org", "b@example.org"]
+
+    def test_so_is_what_it_says(self, sink, monkeypatch):
+        """What was written with others is written anew once it has been asked about again."""
+        hand_over = smtp.hand_over
+
+        def rename_another(*arguments):
+            hand_over(*arguments)
+            Task.objects.filter(assignee__email="b@example.org").update(title="Fill in")
+
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(smtp, "hand_over", rename_another)
+        monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
+        assert send_queue() == {MailState.SENT: 2}
+        assert [message["Subject"] for message in sink.messages] == ["Due soon: Dig", "Due soon: Fill in"]
 
     def test_what_the_server_has_taken_is_noted_before_it_is_asked_again(self, sink, monkeypatch):
         written, found = mailing.letters_for, []

@@ -73,6 +73,9 @@ class Mail(models.Model):
     created_at = models.DateTimeField(_("created at"), default=timezone.now, db_index=True)
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
 
+    was_claimed = False
+    """Of one that has just been claimed: whether somebody had claimed it before who did not end it. No column."""
+
     objects: ClassVar[Any] = MailQuerySet.as_manager()
 
     class Meta:

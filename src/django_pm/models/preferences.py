@@ -21,7 +21,7 @@ def validate_language(code: str) -> None:
 def language_of(preferences: NotificationPreferences | None) -> str:
     """The language that somebody has chosen, if the site (still) has it; empty if there is none."""
     chosen: str = preferences.language if preferences else ""
-    return chosen if chosen in dict(settings.LANGUAGES) else ""
+    return chosen if chosen and chosen in dict(settings.LANGUAGES) else ""
 
 
 class NotificationPreferences(models.Model):

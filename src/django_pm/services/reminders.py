@@ -197,17 +197,23 @@ def _queue(dues: list[Due]) -> int:
     concerned = concerned_by(dues)
     recipients = _without_opted_out(concerned)
     _tell(dues, concerned)
-    wanted = {(str(due.task_id), due.occurrence, user_id) for due in dues for user_id in recipients[due.task_id]}
+    # The next due are sent first. And whoever else queues the same has the same order, so neither waits for the other.
+    wanted = [
+        (str(due.task_id), due.occurrence, user_id)
+        for due in dues
+        for user_id in sorted(recipients[due.task_id], key=str)
+    ]
     mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
     there = mail.filter(object_id__in={str(due.task_id) for due in dues})
     known = {(row.object_id, row.occurrence, row.recipient_id): row for row in there}
     rows = [
         Mail(kind=MailKind.REMINDER, object_id=key, occurrence=occurrence, recipient_id=user_id)
-        for key, occurrence, user_id in sorted(wanted - known.keys(), key=str)
+        for key, occurrence, user_id in wanted
+        if (key, occurrence, user_id) not in known
     ]
     mail.bulk_create(rows, ignore_conflicts=True)
     # What cancelled it has been undone since: reopened, given back, moved back.
-    cancelled = [row.pk for key, row in known.items() if key in wanted and row.state == MailState.SKIPPED]
+    cancelled = [known[key].pk for key in wanted if key in known and known[key].state == MailState.SKIPPED]
     revived = mail.filter(pk__in=cancelled, state=MailState.SKIPPED)
     return len(rows) + int(revived.update(state=MailState.WAITING, due_at=timezone.now(), reason=""))
 
