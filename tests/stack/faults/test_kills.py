@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 from tests.events.workers import LONG
-from tests.stack.faults.site import MARKS, Site, judge, told
+from tests.stack.faults.site import MARKS, STARTED, Site, judge, told
 from tests.stack.running import until
 
 pytestmark = MARKS
@@ -25,9 +25,6 @@ pytestmark = MARKS
 KILLS = 200 if LONG else 8
 SHORT = 25
 """The seed of the short form: RabbitMQ and PostgreSQL are among the eight, the gateway, and who sends mail."""
-
-STARTED = 60
-"""Seconds in which everything has to run again after the last kill."""
 
 
 def children(pid: int) -> list[int]:

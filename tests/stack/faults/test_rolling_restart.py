@@ -3,7 +3,7 @@
 import shutil
 import time
 
-from tests.stack.faults.site import FOLDER, MARKS, Site, judge, told
+from tests.stack.faults.site import FOLDER, MARKS, STARTED, Site, judge, told
 from tests.stack.running import until
 
 pytestmark = MARKS
@@ -12,7 +12,7 @@ BY_RELEASE = "SELECT release, count(*) FROM consumer_heard GROUP BY release"
 
 
 def test_a_release_is_rolled_out(site: Site) -> None:
-    until(site.is_whole, "everything runs", 60)
+    until(site.is_whole, "everything runs", STARTED)
     before = site.victims()
     calm = site.load.watch("calm", 4)
     shutil.copytree(FOLDER / "release", site.running.folder / "host", dirs_exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.events.workers import LONG
-from tests.stack.faults.site import MARKS, Site, judge, told
+from tests.stack.faults.site import MARKS, STARTED, Site, judge, told
 from tests.stack.running import until
 
 pytestmark = MARKS
@@ -32,7 +32,7 @@ MIB = 2**20
 
 
 def test_soak(site: Site) -> None:
-    until(site.is_whole, "everything runs", 60)
+    until(site.is_whole, "everything runs", STARTED)
     before = site.victims()
     faults: list[Any] = [site.redis_restarted_empty, partial(site.postgres_restarted, "fast"), site.rabbitmq_frozen]
     if LONG:
