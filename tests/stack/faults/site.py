@@ -41,7 +41,7 @@ STARTED = 120
 """Seconds in which everything has to run and to work again, on a slow machine too."""
 
 SETTLED = CLAIMED_FOR.total_seconds() + STARTED
-"""Seconds in which everything has to come to rest once nobody writes any more: a claim of who was killed has to run out."""
+"""Seconds in which everything has to come to rest once nobody writes any more: a claim of the killed has to run out."""
 
 HEARD = "SELECT count(*) FROM consumer_heard JOIN django_pm_event USING (uuid) WHERE created_at > to_timestamp(%s)"
 SENT = "SELECT count(*) FROM django_pm_mail WHERE created_at > to_timestamp(%s) AND state = 'sent'"
