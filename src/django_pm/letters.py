@@ -131,56 +131,22 @@ _KINDS: dict[str, Callable[[list[Mail], dt.datetime], dict[Any, Letter | str]]] 
 }
 
 
-def compose_each(
-    letters: dict[Mail, Letter], preferences: dict[Any, NotificationPreferences]
-) -> dict[Any, Message | Exception]:
-    """By the key of the mail, the message to its recipient, in their language and time zone, or what went wrong.
-
-    That is a ``ValidationError`` for a bad address. Another, as of a template that a host broke, may be mended by the
-    next time. ``preferences`` are those of the recipients that have some, by user.
-    """
-    alike: dict[tuple[str, str], list[Mail]] = defaultdict(list)
-    for mail in letters:
-        chosen = preferences.get(mail.recipient_id)
-        alike[language_of(chosen) or settings.LANGUAGE_CODE, _zone(chosen)].append(mail)
-    found: dict[Any, Message | Exception] = {}
-    for (language, zone), mails in alike.items():
-        with translation.override(language), timezone.override(zone):
-            for mail in mails:
-                try:
-                    found[mail.pk] = message = compose(mail, letters[mail])
-                    _ = message.wire  # made with the others too: in a row they take half as long
-                except ValidationError as error:
-                    found[mail.pk] = error
-                except Exception as error:
-                    logger.exception("A message cannot be written.")
-                    found[mail.pk] = error
-    return found
-
-
-def compose(mail: Mail, letter: Letter) -> Message:
-    """The message to one recipient, in the language and time zone in force.
-
-    Raises ``ValidationError`` for a bad address.
-    """
+def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | None) -> Message:
+    """The message to one recipient, in their language and time zone. Raises ``ValidationError`` for a bad address."""
     user = mail.recipient
     address = users.email_address(user)
     if not address:
         raise ValidationError("The recipient has no e-mail address.")
     validate_email(address)
     name = users.display_name(user)
-    unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
-    context = {
-        **letter.context,
-        "recipient": user,
-        "recipient_name": name,
-        "site_url": app_settings.SITE_URL,
-        "unsubscribe_url": unsubscribe,
-        "greeting": gettext("Hello %(name)s,") % {"name": name},
-    }
-    subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
-    text = render_to_string(f"{letter.template}.txt", context)
-    html = render_to_string(f"{letter.template}.html", context)
+    context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
+    language = language_of(preferences) or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(_zone(preferences)):
+        unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
+        context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
+        subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
+        text = render_to_string(f"{letter.template}.txt", context)
+        html = render_to_string(f"{letter.template}.html", context)
     domain = _domain(settings.DEFAULT_FROM_EMAIL)
     thread = f"<{letter.thread}@{domain}>"
     headers = {

@@ -15,6 +15,7 @@ import smtplib
 import time
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from django.core import mail as django_mail
@@ -26,7 +27,7 @@ from django.utils import timezone
 
 from django_pm import smtp
 from django_pm.conf import app_settings
-from django_pm.letters import Letter, compose_each, letters_for
+from django_pm.letters import Letter, compose, letters_for
 from django_pm.mime import Message
 from django_pm.models import Mail, MailState, NotificationPreferences
 from django_pm.models.mail import UNFINISHED
@@ -40,9 +41,12 @@ CLAIMED_FOR = dt.timedelta(minutes=3)
 SENDING_FOR = dt.timedelta(minutes=2)
 """After so long no further message of a batch is begun, so that no claim runs out under who holds it."""
 
-AHEAD = 25
-"""How many messages are written in a row. One at a time, between the steps of the talk with two servers, all that
-sending asks of the processor grew by a sixth."""
+IN_A_ROW = 25
+"""How many messages are written at a time. One by one, between the steps of the talk with two servers, they take
+longer: who sends had a tenth more to do."""
+
+WRITING_FOR = 0.5
+"""Seconds after which no further one is written in that row: what is written is to be sent while it is fresh."""
 
 FRESH_FOR = dt.timedelta(seconds=5)
 """After so long it is asked again whether the rest of a batch is still to be sent."""
@@ -116,7 +120,7 @@ class Batch:
         self._connection: Any = None
         self._preferences: dict[Any, NotificationPreferences] = {}
         self._verdicts: dict[Any, Letter | str | Exception] = {}
-        self._messages: dict[Any, Message | Exception] = {}
+        self._messages: dict[Any, Message] = {}
         """What is written and not sent yet."""
         self._asked_at: dt.datetime | None = None
         self._taken: tuple[Mail, dt.datetime] | None = None
@@ -170,29 +174,48 @@ class Batch:
         mail.attempts += 1
         return self._later(mail, _said(verdict))
 
-    def _message(self, rest: list[Mail]) -> Message | Exception:
-        """The first of these, or why it cannot be written. Some of those behind it are written with it.
+    def _message(self, rest: list[Mail]) -> Message:
+        """That to the first of these; some behind it are written with it. Raises what ``compose`` does.
 
-        If that kills us, the one to blame may be any of them. So what a claim of somebody else's has left is written
-        by itself, when it has been begun: then it is known who breaks whoever sends it.
+        If that kills us, any of them may be to blame, but it is the first that has been begun. So nothing is written
+        with the last attempt of one; and what a claim of somebody else's has left is written by itself, when it has
+        been begun itself: then it is known who breaks whoever sends it.
         """
-        first, *others = rest[:AHEAD]
+        first, *others = rest[:IN_A_ROW]
         if first.pk not in self._messages:
-            some = [first] if first.was_claimed else [first, *(mail for mail in others if not mail.was_claimed)]
-            letters = {mail: letter for mail in some if isinstance(letter := self._verdicts[mail.pk], Letter)}
-            self._messages |= compose_each(letters, self._preferences)
+            self._write(first)
+            if not first.was_claimed and first.attempts < app_settings.MAIL_ATTEMPTS:
+                self._write_ahead([mail for mail in others if not mail.was_claimed])
         return self._messages.pop(first.pk)
+
+    def _write_ahead(self, mails: list[Mail]) -> None:
+        """Those that are still to be sent. What goes wrong is met again, and told, when it is its turn."""
+        until = time.monotonic() + WRITING_FOR
+        with suppress(Exception):
+            for mail in mails:
+                if time.monotonic() > until:
+                    break
+                if isinstance(self._verdicts[mail.pk], Letter):
+                    self._write(mail)
+
+    def _write(self, mail: Mail) -> None:
+        letter: Any = self._verdicts[mail.pk]
+        message = compose(mail, letter, self._preferences.get(mail.recipient_id))
+        smtp.prepare(self._connection, message)
+        self._messages[mail.pk] = message
 
     def _send(self, rest: list[Mail]) -> MailState:
         mail = rest[0]
         self._connect()
         if not self._begin(mail):  # before it is written, for writing it may kill us as well as sending it
             return MailState.CLAIMED  # somebody else's by now
-        message = self._message(rest)
-        if isinstance(message, ValidationError):
-            return self._end(mail, MailState.FAILED, " ".join(message.messages))
-        if isinstance(message, Exception):
-            return self._later(mail, _said(message))
+        try:
+            message = self._message(rest)
+        except ValidationError as error:
+            return self._end(mail, MailState.FAILED, " ".join(error.messages))
+        except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
+            logger.exception("A message cannot be written.")
+            return self._later(mail, _said(error))
         try:
             sent = smtp.send(self._connection, message)
         except smtplib.SMTPSenderRefused as error:
@@ -297,9 +320,13 @@ class Batch:
         return MailState.WAITING
 
     def _put_back(self, mails: list[Mail], pause: dt.timedelta, reason: str) -> int:
+        """Leave these for later. What a killed one had claimed is still told from the others then."""
         self.is_cut_short = True
-        due_at = timezone.now() + pause
-        return self._rows(mails).update(state=MailState.WAITING, reason=reason[:500], due_at=due_at)
+        values = {"reason": reason[:500], "due_at": timezone.now() + pause}
+        left = [mail for mail in mails if mail.was_claimed]
+        fresh = [mail for mail in mails if not mail.was_claimed]
+        number = self._rows(left).update(state=MailState.CLAIMED, **values) if left else 0
+        return number + self._rows(fresh).update(state=MailState.WAITING, **values)
 
 
 def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.datetime, waiting: bool) -> int:

@@ -22,7 +22,7 @@ SHUTTING_DOWN = 421
 
 def send(backend: Any, message: Message) -> int:
     """How many were sent of this one. Raises what ``smtplib`` does, and what other backends do."""
-    if type(backend) is EmailBackend and backend.connection is not None and (wire := message.wire):
+    if wire := prepare(backend, message):
         try:
             hand_over(backend.connection, wire)
         except smtplib.SMTPException:
@@ -31,6 +31,11 @@ def send(backend: Any, message: Message) -> int:
             return 0
         return 1
     return backend.send_messages([message]) or 0
+
+
+def prepare(backend: Any, message: Message) -> Wire | None:
+    """The bytes that this backend is to hand over, made now unless they have been; None if it makes them itself."""
+    return message.wire if type(backend) is EmailBackend and backend.connection is not None else None
 
 
 def hand_over(server: smtplib.SMTP, wire: Wire) -> None:

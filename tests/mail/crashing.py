@@ -59,7 +59,7 @@ def around_sending(before, after):
 
 
 def set_up(point, die_at, stack):
-    from django_pm import letters, mail
+    from django_pm import mail
 
     insert, update = 'INSERT INTO "django_pm_mail"', 'UPDATE "django_pm_mail"'
     if point == "queueing, before its commit":
@@ -70,9 +70,11 @@ def set_up(point, die_at, stack):
         stack.enter_context(after_statement(update, "claimed", die))
     elif point == "claim, after its commit":
         mail.Batch = die
-    elif point == "the first begun, this one being written with it":
-        compose = letters.compose
-        letters.compose = lambda *arguments: (die_at(), compose(*arguments))[1]
+    elif point in ("begun, it is not written", "the one before begun, it is being written with that"):
+        if point.startswith("begun"):
+            mail.IN_A_ROW = 1
+        compose = mail.compose
+        mail.compose = lambda *arguments: (die_at(), compose(*arguments))[1]
     elif point == "begun, the server has not got it":
         around_sending(die_at, int)
     elif point == "the server has taken it, it is not marked":

@@ -46,7 +46,10 @@ POINTS = {
     "queueing, after its commit": Outcome({MailState.WAITING: 3}, 0, 0, 0),
     "claim, before its commit": Outcome({MailState.WAITING: 3}, 0, 0, 0),
     "claim, after its commit": Outcome({MailState.CLAIMED: 3}, 0, 0, 0),
-    "the first begun, this one being written with it": Outcome({MailState.SENDING: 1, MailState.CLAIMED: 2}, 0, 0, 1),
+    "begun, it is not written": Outcome(IN_HAND, 1, 0, 1),
+    "the one before begun, it is being written with that": Outcome(
+        {MailState.SENDING: 1, MailState.CLAIMED: 2}, 0, 0, 1
+    ),
     "begun, the server has not got it": Outcome(IN_HAND, 1, 0, 1),
     "the server has it, has not answered": Outcome(IN_HAND, 2, 1, 1),
     "the server has taken it, it is not marked": Outcome(IN_HAND, 2, 1, 1),

@@ -73,7 +73,7 @@ class TestWhen:
         assert queue_due() == 1
 
     def test_what_is_due_first_leaves_first(self, project, people, sink):
-        for number, hours in enumerate((9, 1, 5), 1):
+        for number, hours in enumerate((5, 9, 1), 1):
             make_task(
                 project, pk=98 + number, title=f"{hours}", assignee=people["assignee"], due_date=NOW + hours * HOUR
             )

@@ -4,6 +4,8 @@ import datetime as dt
 import itertools
 import random
 import threading
+from collections import Counter
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,7 +13,6 @@ from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
-from django.utils.translation import get_language
 
 from django_pm import letters, smtp
 from django_pm import mail as mailing
@@ -311,6 +312,151 @@ class TestMessages:
         assert not NotificationPreferences.objects.exists()
 
 
+class Steps(list):
+    """What is begun and written, in its order; whoever is in `breaks` breaks the process that writes to them."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.breaks, self.fails = set(), set()
+        compose, note = mailing.compose, mailing._note
+
+        def composing(mail, *arguments):
+            name = mail.recipient.email[0]
+            self.append(f"write {name}")
+            if name in self.breaks:
+                raise SystemExit
+            if name in self.fails:
+                raise LookupError("as a template might")
+            return compose(mail, *arguments)
+
+        def noting(mail, *arguments):
+            self.append(f"begin {mail.recipient.email[0]}")
+            return note(mail, *arguments)
+
+        monkeypatch.setattr(mailing, "compose", composing)
+        monkeypatch.setattr(mailing, "_note", noting)
+
+    def taken(self):
+        """In one line; and begin anew."""
+        found = ", ".join(self)
+        self.clear()
+        return found
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    return Steps(monkeypatch)
+
+
+def to(names):
+    reminders(*(f"{name}@example.org" for name in names))
+
+
+class TestWritingInARow:
+    """Several are written when the first of them has been begun, and nobody pays for another one."""
+
+    def test_some_at_a_time(self, sink, steps, monkeypatch):
+        monkeypatch.setattr(mailing, "IN_A_ROW", 3)
+        to("abcde")
+        assert send_queue() == {MailState.SENT: 5}
+        assert steps.taken() == (
+            "begin a, write a, write b, write c, begin b, begin c, begin d, write d, write e, begin e"
+        )
+
+    def test_as_long_as_it_takes_no_time(self, sink, steps, monkeypatch):
+        monkeypatch.setattr(mailing, "WRITING_FOR", -1)
+        to("abc")
+        assert send_queue() == {MailState.SENT: 3}
+        assert steps.taken() == "begin a, write a, begin b, write b, begin c, write c"
+
+    def test_not_to_those_who_are_not_to_get_it(self, sink, steps):
+        to("abc")
+        Task.objects.filter(assignee__email="b@example.org").update(status="completed")
+        assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
+        assert steps.taken() == "begin a, write a, write c, begin c"
+
+    def test_each_in_its_own_language_and_time_zone(self, sink):
+        to("abc")
+        for name, chosen in (("a", {"language": "de"}), ("b", {"time_zone": "Asia/Tokyo"})):
+            user = get_user_model().objects.get(email=f"{name}@example.org")
+            NotificationPreferences.objects.create(user=user, **chosen)
+        assert send_queue() == {MailState.SENT: 3}
+        bodies = [message.get_body(("plain",)).get_content() for message in sink.messages]
+        assert ["Guten Tag" in body for body in bodies] == [True, False, False]
+        assert ["JST" in body for body in bodies] == [False, True, False]
+
+    def test_one_that_cannot_be_written_is_in_nobodys_way(self, sink, steps):
+        steps.fails = {"c"}
+        to("abcd")
+        assert send_queue() == {MailState.SENT: 3, MailState.WAITING: 1}
+        assert steps.taken() == ("begin a, write a, write b, write c, begin b, begin c, write c, begin d, write d")
+        assert Mail.objects.get(state=MailState.WAITING).attempts == 1
+
+    def test_nor_one_in_a_language_that_is_broken(self, sink, monkeypatch):
+        override = translation.override
+
+        def broken(language, *arguments):
+            if language == "de":
+                raise OSError("Bad magic number")
+            return override(language, *arguments)
+
+        to("abc")
+        user = get_user_model().objects.get(email="b@example.org")
+        NotificationPreferences.objects.create(user=user, language="de")
+        monkeypatch.setattr(letters.translation, "override", broken)
+        assert send_queue() == {MailState.SENT: 2, MailState.WAITING: 1}
+        assert Mail.objects.get(state=MailState.WAITING).reason == "OSError: Bad magic number"
+
+    def test_one_that_breaks_whoever_writes_it_is_found(self, sink, steps, settings):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
+        steps.breaks = {"c"}
+        to("abcd")
+        now = timezone.now()
+        for turn in range(4):  # in the first, nobody knows yet which it was
+            with pytest.raises(SystemExit):
+                send_queue(now=now + turn * mailing.CLAIMED_FOR)
+        assert sink.to() == ["a@example.org", "b@example.org"]
+        assert steps.taken() == (
+            "begin a, write a, write b, write c, "
+            "begin a, write a, begin b, write b, begin c, write c, begin c, write c, begin c, write c"
+        )
+        assert send_queue(now=now + 4 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+        assert Counter(states().values()) == {MailState.SENT: 3, MailState.FAILED: 1}
+        repeated = Mail.objects.filter(repeated=True).values_list("recipient__email", flat=True)
+        assert set(repeated) == {"a@example.org", "c@example.org"}  # it was begun when the first was killed
+
+    def test_what_a_killed_one_has_left_is_written_by_itself(self, sink, steps):
+        to("abcd")
+        left = Mail.objects.filter(recipient__email__in=["b@example.org", "c@example.org"])
+        left.update(state=MailState.CLAIMED)
+        assert send_queue() == {MailState.SENT: 4}
+        assert steps.taken() == "begin a, write a, write d, begin b, write b, begin c, write c, begin d"
+
+    def test_so_it_is_after_the_server_was_away(self, sink, steps, monkeypatch):
+        steps.breaks = {"b"}
+        to("abc")
+        now = timezone.now()
+        with pytest.raises(SystemExit):
+            send_queue(now=now)
+        with monkeypatch.context() as patch:
+            patch.setattr(mailing.Batch, "_connect", Mock(side_effect=mailing.ServerAway("away")))
+            assert send_queue(now=now + mailing.CLAIMED_FOR) == {MailState.WAITING: 3}
+        steps.clear()
+        with pytest.raises(SystemExit):
+            send_queue(now=now + 2 * mailing.CLAIMED_FOR)
+        assert steps.taken() == "begin a, write a, begin b, write b"
+
+    def test_nothing_is_written_with_the_last_attempt_of_one(self, sink, steps, settings):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
+        steps.breaks = {"b"}
+        to("ab")
+        Mail.objects.filter(recipient__email="a@example.org").update(attempts=2)
+        with pytest.raises(SystemExit):
+            send_queue()
+        assert steps.taken() == "begin a, write a, begin b, write b"
+        assert sink.to() == ["a@example.org"]
+
+
 class TestCrashes:
     """Whoever sends is killed at each point in turn; the next one finishes, and knows what it does not know."""
 
@@ -438,7 +584,7 @@ class TestCrashes:
         def die(*_arguments):
             raise SystemExit
 
-        what = (letters, "compose") if breaks == "writing" else (smtp, "send")
+        what = (mailing, "compose") if breaks == "writing" else (smtp, "send")
         for turn in range(3):
             monkeypatch.setattr(*what, die)
             with pytest.raises(SystemExit):
@@ -447,56 +593,6 @@ class TestCrashes:
         assert send_queue(now=now + 3 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
         assert states() == {"a@example.org": MailState.FAILED, "b@example.org": MailState.SENT}
         assert Mail.objects.get(state=MailState.FAILED).reason == "It broke whoever sent it."
-
-    def test_one_that_breaks_whoever_writes_it_is_told_from_those_that_are_written_with_it(
-        self, sink, settings, monkeypatch
-    ):
-        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 3}
-        addresses = [f"{name}@example.org" for name in "abcd"]
-        reminders(*addresses)
-        now, compose = timezone.now(), letters.compose
-
-        def break_at_the_third(mail, letter):
-            if mail.recipient.email == addresses[2]:
-                raise SystemExit
-            return compose(mail, letter)
-
-        monkeypatch.setattr(letters, "compose", break_at_the_third)
-        for turn in range(4):  # in the first, nobody knows yet which it was
-            with pytest.raises(SystemExit):
-                send_queue(now=now + turn * mailing.CLAIMED_FOR)
-        assert sink.to() == addresses[:2]
-        assert send_queue(now=now + 4 * mailing.CLAIMED_FOR) == {MailState.SENT: 1}
-        assert states() == dict.fromkeys(addresses, MailState.SENT) | {addresses[2]: MailState.FAILED}
-        assert set(Mail.objects.filter(repeated=True).values_list("recipient__email", flat=True)) == {
-            addresses[0],  # with which it was written
-            addresses[2],
-        }
-
-    def test_several_are_written_in_a_row(self, sink, monkeypatch):
-        """Each in its own language; one that cannot be written is in nobody's way."""
-        addresses = [f"{name}@example.org" for name in "abc"]
-        reminders(*addresses)
-        german = get_user_model().objects.get(email=addresses[0])
-        NotificationPreferences.objects.create(user=german, language="de")
-        steps, compose, note = [], letters.compose, mailing._note
-
-        def composing(mail, letter):
-            steps.append(f"write {mail.recipient.email[0]} in {get_language()}")
-            if mail.recipient.email == addresses[1]:
-                raise LookupError("as a template might")
-            return compose(mail, letter)
-
-        def noting(mail, *arguments):
-            steps.append(f"begin {mail.recipient.email[0]}")
-            return note(mail, *arguments)
-
-        monkeypatch.setattr(letters, "compose", composing)
-        monkeypatch.setattr(mailing, "_note", noting)
-        assert send_queue() == {MailState.SENT: 2, MailState.WAITING: 1}
-        written = ["write a in de", "write b in en-us", "write c in en-us"]
-        assert steps == ["begin a", *written, "begin b", "begin c"]
-        assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a template might"
 
     def test_a_message_that_makes_the_server_hang_up_is_in_nobodys_way(self, sink):
         sink.hangs_up_on = "a@example.org"
@@ -570,14 +666,14 @@ class TestCrashes:
 
     def test_what_changes_while_a_batch_is_under_way(self, sink, monkeypatch):
         """Whether a message is still to be sent is known of each as it was a few seconds ago."""
-        compose = letters.compose
+        compose = mailing.compose
 
         def complete_another(mail, *arguments):
             Task.objects.filter(assignee__email="c@example.org").update(status="completed")
             return compose(mail, *arguments)
 
         reminders("a@example.org", "b@example.org", "c@example.org")
-        monkeypatch.setattr(letters, "compose", complete_another)
+        monkeypatch.setattr(mailing, "compose", complete_another)
         monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
         assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
         assert sink.to() == ["a@example.org", "b@example.org"]
