@@ -1,8 +1,9 @@
 """Redis, RabbitMQ and PostgreSQL are killed, frozen, restarted, slow or full while the site is used.
 
 What is printed and asserted: what failed, what was slow, what was stale, how soon all was well again; then the ledger.
-`PM_LONG_TESTS=1` makes each kind of trouble last 30 seconds instead of 1.5, and holds the percentiles to their bounds:
-among a few dozen requests, the few that meet the beginning of the trouble are more than a twentieth.
+`PM_LONG_TESTS=1` makes each kind of trouble last 30 seconds instead of 1.5, and holds reads and writes to their bounds,
+on a machine that does nothing else: among a few dozen requests, the few that meet the beginning of the trouble are more
+than a twentieth.
 """
 
 import time
@@ -78,9 +79,7 @@ def test_rabbitmq(site: Site) -> None:
         assert not stretch.stale, str(stretch)
         # One that waited for RabbitMQ would take the three seconds of a timeout. Reads show what the machine does.
         others = max(usual.slowest(writes=True), stretch.slowest(writes=False))
-        assert stretch.slowest(writes=True) <= others + 1, str(stretch)
-        if LONG:
-            assert stretch.p95(writes=True) <= usual.p95(writes=True) + NOISE, str(stretch)
+        assert stretch.slowest(writes=True) <= others + (NOISE if LONG else 1), str(stretch)
     judge(site.settle("RabbitMQ"))
 
 
