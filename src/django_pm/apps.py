@@ -17,7 +17,7 @@ class DjangoPMConfig(AppConfig):
         from django_pm.events import subscribe
         from django_pm.health import instruments
         from django_pm.models import receivers
-        from django_pm.services import notifying, watching
+        from django_pm.services.notifications import notifying, watching
 
         receivers.connect()
         subscribe(notifying.NAME, notifying.notify, types=notifying.TYPES, begin=watching.involve_everybody)

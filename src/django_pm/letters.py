@@ -26,8 +26,9 @@ from django_pm.conf import app_settings
 from django_pm.mime import Message
 from django_pm.models import Mail, MailKind, NotificationPreferences, Report, Task
 from django_pm.models.preferences import language_of
-from django_pm.services import digests, local_days, notices, reminders, reports, sentences
+from django_pm.services import local_days, reminders, reports
 from django_pm.services.apart import apart
+from django_pm.services.notifications import digests, notices, sentences
 from django_pm.services.report_pages import readable
 from django_pm.services.unsubscribing import unsubscribe_url
 

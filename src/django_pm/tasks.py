@@ -15,8 +15,9 @@ from celery import shared_task
 
 from django_pm import mail
 from django_pm.events import relay
-from django_pm.services import digests, escalating, pruning, reminders, reports
+from django_pm.services import escalating, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
+from django_pm.services.notifications import digests
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from django_pm.events.relay import Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
 from django_pm.events.subscribers import registered, unsubscribe
 from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Subscriber, Task
-from django_pm.services import notifying
+from django_pm.services.notifications import notifying
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -48,8 +48,9 @@ from django_pm.models import (
     Ticket,
     Watch,
 )
-from django_pm.services import digests, reminders, reports
+from django_pm.services import reminders, reports
 from django_pm.services.escalating import escalate
+from django_pm.services.notifications import digests
 from django_pm.services.unsubscribing import TOPICS, unsubscribe_url
 from scripts import messages
 from tests.api.support import as_token, new_task, send

@@ -14,7 +14,8 @@ from django_pm.events.relay import relay_events
 from django_pm.mail import send_queue
 from django_pm.models import Mail, MailKind, MailState, Notification, NotificationPreferences, Role
 from django_pm.models.mail import KEPT_FOR
-from django_pm.services import digests, inbox, pruning, reminders, reports
+from django_pm.services import pruning, reminders, reports
+from django_pm.services.notifications import digests, inbox
 from django_pm.services.pruning import prune
 from tests import factories
 from tests.inbox.test_mail import reachable

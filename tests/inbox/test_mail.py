@@ -24,7 +24,7 @@ from django_pm.models import (
     Task,
     Watched,
 )
-from django_pm.services import digests, inbox, watching
+from django_pm.services.notifications import digests, inbox, watching
 from django_pm.services.reminders import queue_due
 from tests import factories
 from tests.api.support import send

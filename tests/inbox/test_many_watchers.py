@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_pm.events.relay import relay_events
 from django_pm.models import Level, Membership, Notification, Watch, Watched
-from django_pm.services import notifying
+from django_pm.services.notifications import notifying
 from tests import factories
 from tests.events.workers import Session
 

@@ -8,8 +8,9 @@ import pytest
 
 from django_pm.context import acting
 from django_pm.models import Level, Notification, NotificationPreferences, ProjectChannels, Role, Watch, Watched
-from django_pm.services import reports, watching
-from django_pm.services.mentions import OF_THE_NAME, logins_in
+from django_pm.services import reports
+from django_pm.services.notifications import watching
+from django_pm.services.notifications.mentions import OF_THE_NAME, logins_in
 from tests import factories
 from tests.factories import login_name
 

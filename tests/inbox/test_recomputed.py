@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from django_pm.events.feed import number_all
 from django_pm.events.relay import relay_events
 from django_pm.models import Event, Level, Membership, Notification, Role, Watched
-from django_pm.services import watching
+from django_pm.services.notifications import watching
 from tests import factories
 from tests.api.support import shown
 from tests.events.workers import LONG

@@ -13,7 +13,8 @@ from django.utils import timezone
 from django_pm.events import record_external_change
 from django_pm.events.relay import relay_events
 from django_pm.models import Level, Mail, Notification, NotificationPreferences, Reason, Watched
-from django_pm.services import channels, reminders, reports, watching
+from django_pm.services import reminders, reports
+from django_pm.services.notifications import channels, watching
 from tests import factories
 
 pytestmark = pytest.mark.django_db

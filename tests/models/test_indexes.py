@@ -21,7 +21,8 @@ from django.urls import reverse
 from django_pm.api.filters import ProjectFilterSet, TaskFilterSet
 from django_pm.api.views import CommentViewSet, MembershipViewSet, ProjectViewSet, TaskViewSet
 from django_pm.models import Comment, Membership, Notification, Project, Role, Task
-from django_pm.services import escalating, inbox, reminders
+from django_pm.services import escalating, reminders
+from django_pm.services.notifications import inbox
 from django_pm.services.reminders import queue_due
 from tests.factories import make_rule, make_superuser, make_user
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from django_pm.events.relay import relay_events
 from django_pm.models import Notification, Reason
-from django_pm.services import inbox
+from django_pm.services.notifications import inbox
 from tests.api.support import send, shown
 from tests.factories import make_member, make_project, make_task
 

@@ -15,7 +15,8 @@ from django.utils.translation import ngettext
 
 from django_pm.admin.base import InProjects, LargeTableAdmin, ReadOnlyAdmin, user_search_fields
 from django_pm.models import Mail, Notification, NotificationPreferences, ProjectChannels, Watch
-from django_pm.services import channels, resending
+from django_pm.services import resending
+from django_pm.services.notifications import channels
 
 
 @admin.register(Mail)

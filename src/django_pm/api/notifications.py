@@ -18,7 +18,7 @@ from django_pm.api.openapi import ApiSchema
 from django_pm.api.pagination import KeysetPagination
 from django_pm.api.serializers import StrictModelSerializer, StrictSerializer
 from django_pm.models import Notification, Reason
-from django_pm.services import inbox
+from django_pm.services.notifications import inbox
 
 KEY = {"type": ["integer", "string"]}
 OBJECT = {"type": "object", "properties": {"type": {"type": "string"}, "id": KEY}, "required": ["id", "type"]}

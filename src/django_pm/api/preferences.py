@@ -16,7 +16,7 @@ from django_pm.api.base import BaseAPIView
 from django_pm.api.openapi import ApiSchema
 from django_pm.api.serializers import StrictModelSerializer
 from django_pm.models import Channel, NotificationPreferences, Project, ProjectChannels, Reason
-from django_pm.services import channels
+from django_pm.services.notifications import channels
 
 CHANNELS = {
     "type": "object",

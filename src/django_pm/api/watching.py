@@ -15,7 +15,7 @@ from django_pm.api.base import BaseAPIView
 from django_pm.api.openapi import ApiSchema
 from django_pm.api.serializers import StrictSerializer
 from django_pm.models import Level, Project, Task, Watched
-from django_pm.services import watching
+from django_pm.services.notifications import watching
 
 
 class WatchSerializer(StrictSerializer):

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from django_pm.api.throttling import parse_rate
 from django_pm.checks.messages import TAG, Messages, problem
 from django_pm.conf import configured, declared, usable
-from django_pm.services import channels
+from django_pm.services.notifications import channels
 
 METHODS = {"visible_projects": ("user",), "may": ("user", "verb", "obj"), "who_sees": ("project_id", "user_ids")}
 """What is asked of a policy, and with what: ``access.Policy``."""

@@ -18,7 +18,7 @@ from django_pm.models import Notification
 from django_pm.realtime import protocol
 from django_pm.realtime.authentication import Credential, no_longer_valid
 from django_pm.realtime.protocol import Frame
-from django_pm.services import inbox
+from django_pm.services.notifications import inbox
 
 SETTLING_SECONDS = 30.0
 """How long after a key was seen a lower one may still appear: keys are given before a transaction ends."""

@@ -36,9 +36,9 @@ from django_pm.models import (
     Status,
     Task,
 )
-from django_pm.services import notifying
 from django_pm.services.apart import apart
-from django_pm.services.notifying import About
+from django_pm.services.notifications import notifying
+from django_pm.services.notifications.notifying import About
 
 logger = logging.getLogger(__name__)
 

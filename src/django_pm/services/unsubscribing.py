@@ -16,7 +16,8 @@ from django.utils.translation import get_language
 from django_pm.conf import app_settings
 from django_pm.models import Channel, MailKind, NotificationPreferences, ProjectChannels, Reason
 from django_pm.models.preferences import language_of
-from django_pm.services import addresses, channels
+from django_pm.services import addresses
+from django_pm.services.notifications import channels
 
 SALT = "django_pm.unsubscribe"
 PLACE = "-token-"

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 
 from django_pm.mail import send_queue
 from django_pm.management.reporting import told
-from django_pm.services.digests import queue_due
+from django_pm.services.notifications.digests import queue_due
 
 
 class Command(BaseCommand):

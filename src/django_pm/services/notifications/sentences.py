@@ -11,8 +11,8 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 
 from django_pm.models import Project, Reason, Status, Task
-from django_pm.services.digests import Digest, Overdue
-from django_pm.services.notices import Item, Notice
+from django_pm.services.notifications.digests import Digest, Overdue
+from django_pm.services.notifications.notices import Item, Notice
 
 LONGEST_COMMENT = 2_000
 LONGEST_BRIEF = 200

@@ -19,8 +19,9 @@ from django.utils import timezone
 from django_pm import access
 from django_pm.event_types import OMITTED
 from django_pm.models import Channel, Comment, Event, Membership, Notification, Reason, Role, Task
-from django_pm.services import channels, notices, reports, watching
-from django_pm.services.mentions import mentioned_in
+from django_pm.services import reports
+from django_pm.services.notifications import channels, notices, watching
+from django_pm.services.notifications.mentions import mentioned_in
 
 NAME = "django_pm.notifications"
 """Under which the subscriber's places in the streams are kept."""

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from django_pm import users
-from django_pm.services.channels import chunks
+from django_pm.services.notifications.channels import chunks
 
 MENTION = re.compile(r"(?<![\w@.+-])@([\w.@+-]{1,254})")
 """The characters of Django's own login names; an address as a login name is one too. Not within an address."""

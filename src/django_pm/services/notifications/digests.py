@@ -29,8 +29,9 @@ from django_pm.models import (
     Status,
     Task,
 )
-from django_pm.services import local_days, notices, reminders
-from django_pm.services.notices import Item
+from django_pm.services import local_days, reminders
+from django_pm.services.notifications import notices
+from django_pm.services.notifications.notices import Item
 from django_pm.services.reminders import Due
 
 CHUNK = 500

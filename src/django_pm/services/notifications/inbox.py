@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_pm import access, event_types
 from django_pm.events import feed
 from django_pm.models import Notification, Project, Task
-from django_pm.services.channels import chunks
+from django_pm.services.notifications.channels import chunks
 
 
 def of(user: Any) -> QuerySet[Notification]:

@@ -26,7 +26,7 @@ from django_pm.models import (
     Reason,
     Task,
 )
-from django_pm.services import channels, inbox
+from django_pm.services.notifications import channels, inbox
 
 BATCH = 1_000
 
