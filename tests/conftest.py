@@ -24,8 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-TOGETHER = ("tests/docs/test_walks.py", "tests/stack/faults/", "tests/stack/test_walk.py")
-"""Tests that share what takes long to start. (xdist's own groups are without effect in pytest 9.)"""
+TOGETHER = (
+    "tests/client/test_live.py",
+    "tests/client/test_notifications.py",
+    "tests/docs/test_walks.py",
+    "tests/example/test_demo.py",
+    "tests/example/test_mailbox.py",
+    "tests/example/test_policy.py",
+    "tests/models/test_indexes.py",
+    "tests/models/test_migrations.py",
+    "tests/serving/test_entry_points.py",
+    "tests/stack/faults/",
+    "tests/stack/test_walk.py",
+)
+"""Tests that share what takes long to make or to start. (xdist's own groups are without effect in pytest 9.)"""
 
 
 @pytest.hookimpl(optionalhook=True)
