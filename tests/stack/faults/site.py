@@ -39,8 +39,9 @@ REPORTED = 220 if LONG else 20
 STARTED = 120
 """Seconds in which everything has to run and to work again, on a slow machine too."""
 
-SETTLED = 120
-"""Seconds in which everything has to come to rest once nobody writes any more, there too."""
+SETTLED = 180
+"""Seconds in which everything has to come to rest once nobody writes any more. Mail is left alone for two minutes after
+its server was silent."""
 
 HEARD = "SELECT count(*) FROM consumer_heard JOIN django_pm_event USING (uuid) WHERE created_at > to_timestamp(%s)"
 SENT = "SELECT count(*) FROM django_pm_mail WHERE created_at > to_timestamp(%s) AND state = 'sent'"
