@@ -81,6 +81,11 @@ def test_ticks_that_come_often_do_not_pile_up(tmp_path: Path) -> None:
         assert set(settings(tmp_path, "config.celery", expire, **PRODUCTION, BEAT_SECONDS=seconds)) == found
 
 
+def test_what_a_worker_and_its_child_share_is_left_alone_by_the_collector(tmp_path: Path) -> None:
+    made = "config.celery.worker_before_create_process.send(None) and config.celery.gc.get_freeze_count() > 10_000"
+    assert settings(tmp_path, "config.celery", made, **PRODUCTION) is True
+
+
 GIVEN = "from-the-proxy-0001"
 
 
