@@ -43,8 +43,8 @@ if settings.LOGGING:
 def share_memory(**_options: Any) -> None:
     """Have a worker and its child keep one copy of what is there when the child is made.
 
-    Python's collector writes into whatever it looks at, and what either process writes into, it has a copy of: half a
-    worker's memory, at some moment an hour later.
+    Python's collector writes into whatever it looks at, and what either process writes into, it has a copy of: some
+    minutes later that was 28 MiB of a worker.
     """
     gc.collect()
     gc.freeze()
