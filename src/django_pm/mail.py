@@ -1,9 +1,10 @@
 """Sending what is queued in ``models/mail.py``: claim, ask whether it is still to be sent, begin, write, send, mark.
 
-With one message that is begun, some behind it are written. One message for each recipient, one connection for each batch. A claim is committed before anything is sent, and the
-beginning and the end of each message as they come: whoever is killed leaves at most one message that the server may
-have taken without our knowing. It is sent again, with the same Message-ID, when its claim has run out. The database
-knows of each message before the next one leaves; its disk may know later, and we remember for it until then.
+One message for each recipient, one connection for each batch. When one has been begun, some behind it are written with
+it. A claim is committed before anything is sent, and the beginning and the end of each message as they come: whoever is
+killed leaves at most one message that the server may have taken without our knowing. It is sent again, with the same
+Message-ID, when its claim has run out. The database knows of each message before the next one leaves; its disk may know
+later, and we remember for it until then.
 """
 
 from __future__ import annotations
