@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.example.site import ROOT
 from tests.stack.conftest import COMPOSE
@@ -24,6 +25,19 @@ def test_it_is_what_the_specification_allows() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_key_comes_twice() -> None:
+    """PyYAML takes the last of them without a word; Docker Compose refuses the file."""
+    nodes = [yaml.compose(TEXT, yaml.SafeLoader)]
+    for node in nodes:
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _value in node.value]
+            assert len(keys) == len(set(keys)), f"twice in line {node.start_mark.line + 1}: {keys}"
+            nodes += [value for _key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    assert len(nodes) > 200
 
 
 def test_every_part_is_a_service() -> None:
