@@ -17,6 +17,7 @@ RUN PM_DATA_DIR=/tmp/data STATIC_ROOT=/srv/static /opt/site/bin/python manage.py
 
 FROM nginx:1.28.0-alpine AS gateway
 COPY gateway/site.conf.template /etc/nginx/templates/default.conf.template
+COPY gateway/reload.sh /usr/local/bin/reload
 COPY --from=build /srv/static /srv/static
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/gateway/alive"]

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Replaces the containers of `docker compose up` by those of a new release, in the order of docs/upgrades.md:
+#
+#   TAG=<new> scripts/compose_rollout.sh     (or TAG in .env, beside docker-compose.yml)
+#
+# Requests go on throughout, but for the second in which the gateway itself is replaced, at the very end. Compose alone
+# would take all replicas of `api` away at once. If a step fails, what follows it is not done.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+containers() { docker compose ps --quiet "$1"; }
+
+# Has the gateway ask these containers of `api` alone; without any, whatever the name stands for. Left to itself it
+# would meet new ones that do not listen yet, and for some seconds old ones that are gone.
+ask_only() {
+    local servers=()
+    if [ $# -gt 0 ]; then
+        servers=(-e "API_SERVERS=$(docker inspect "$@" \
+            --format '{{range .NetworkSettings.Networks}}server {{.IPAddress}}:8000 max_fails=0;{{end}}' | tr '\n' ' ')")
+    fi
+    docker compose exec -T ${servers[@]+"${servers[@]}"} gateway reload
+}
+
+docker compose build
+docker compose run --rm migrate
+docker compose up --detach --no-deps worker-events worker-mail worker-reports beat
+docker compose up --detach --no-deps realtime
+
+mapfile -t old < <(containers api)
+ask_only "${old[@]}"
+docker compose up --detach --no-deps --no-recreate --scale "api=$((2 * ${#old[@]}))" api
+mapfile -t new < <(containers api | grep -vFx "$(printf '%s\n' "${old[@]}")")
+for container in "${new[@]}"; do
+    echo "waiting until $container is ready …"
+    until docker exec "$container" python -m config.alive 8000 /readyz >/dev/null 2>&1; do sleep 1; done
+done
+ask_only "${new[@]}"
+docker stop "${old[@]}" >/dev/null
+docker rm "${old[@]}" >/dev/null
+ask_only
+docker compose up --detach --no-deps gateway
