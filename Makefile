@@ -31,7 +31,7 @@ BOTH := $(BIN)/python scripts/run_both.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-reset stack test browser fuzz faults openapi messages reference docs docs-serve evidence lint audit release-check clean \
+.PHONY: help demo demo-reset stack test browser fuzz faults composed openapi messages reference docs docs-serve evidence lint audit release-check clean \
 	port-is-free demo-data-gone
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo "make browser      the live page and the JavaScript client in Chromium, which has to be installed"
 	@echo "make fuzz         1,000 made-up requests and a generated client against the live site (PM_LONG_TESTS=1: 100,000)"
 	@echo "make faults       the services of the example site while Redis, RabbitMQ, PostgreSQL and they themselves are taken away"
+	@echo "make composed     docker-compose.yml in containers, and the commands of docs/ on them; needs a Docker engine"
 	@echo "make openapi      write docs/openapi.json and docs/asyncapi.json anew after a change of the API"
 	@echo "make messages     bring the catalogues of translations up to date with the code, and compile them"
 	@echo "make reference    write the parts of docs/ that come from the code anew: settings, checks, commands, names"
@@ -95,6 +96,10 @@ fuzz: $(VENV)/.stamp-fuzz
 # The deployed form, with what it stands on taken away; minutes, and hours with PM_LONG_TESTS=1.
 faults: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/run_tests.py --only postgres --user-model auth.User -n 0 tests/stack/faults $(ARGS)
+
+# The site's own database is PostgreSQL in a container, so that of the tests does not matter.
+composed: $(VENV)/.stamp-test
+	@$(BIN)/python scripts/run_tests.py --only sqlite --user-model auth.User -n 0 tests/stack/composed -rP $(ARGS)
 
 openapi: $(VENV)/.stamp-test
 	@$(BIN)/python scripts/write_openapi.py

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Replaces the containers of `docker compose up` by those of a new release, in the order of docs/upgrades.md:
 #
-#   TAG=<new> scripts/compose_rollout.sh     (or TAG in .env, beside docker-compose.yml)
+#   TAG=<new> scripts/compose_rollout.sh [--without-gateway]     (or TAG in .env, beside docker-compose.yml)
 #
-# Requests go on throughout, but for the second in which the gateway itself is replaced, at the very end. Compose alone
-# would take all replicas of `api` away at once. If a step fails, what follows it is not done.
+# Requests go on throughout, but for the second in which the gateway itself is replaced, at the very end: that may wait
+# for a quiet hour. Compose alone would take all replicas of `api` away at once. If a step fails, what follows it is
+# not done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -38,4 +39,6 @@ ask_only "${new[@]}"
 docker stop "${old[@]}" >/dev/null
 docker rm "${old[@]}" >/dev/null
 ask_only
-docker compose up --detach --no-deps gateway
+if [ "${1:-}" != --without-gateway ]; then
+    docker compose up --detach --no-deps gateway
+fi

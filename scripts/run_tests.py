@@ -86,8 +86,8 @@ EXTRAS = {
     "tests/tasks/test_beat_tables.py": "django_celery_beat",  # which no extra brings: tox's `beat`
 }
 
-# What has a command of its own (`make browser`, `make fuzz`, `make faults`): only where it is named.
-APART = ("tests/browser", "tests/fuzz", "tests/stack/faults")
+# What has a command of its own (`make browser`, `make fuzz`, `make faults`, `make composed`): only where it is named.
+APART = ("tests/browser", "tests/fuzz", "tests/stack/composed", "tests/stack/faults")
 
 # pytest's last line, framed or (with -q) bare.
 CLOSING_LINE = re.compile(r"(=+ )?(no tests ran|\d+ [a-z]+(, \d+ [a-z]+)*) in \d")

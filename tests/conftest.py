@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if connection.vendor != "postgresql":
         skip = pytest.mark.skip(reason="needs PostgreSQL")
         for item in items:
-            if "postgres" in item.keywords:
+            if item.get_closest_marker("postgres"):
                 item.add_marker(skip)
 
 

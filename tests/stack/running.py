@@ -112,6 +112,13 @@ class Running:
         return self.process.wait(timeout=2 * PATIENCE)
 
 
+def sign_in(browser: Browser, user: str) -> str:
+    """Sign in by the site's own page; the key of the session."""
+    browser.ask("/accounts/login/")
+    assert browser.ask("/accounts/login/", form={"username": user, "password": PASSWORD}).status == 200
+    return next(str(cookie.value) for cookie in browser.cookies if cookie.name == "sessionid")
+
+
 def free_ports(number: int) -> int:
     """The first of so many free ports in a row."""
     while True:

@@ -91,7 +91,7 @@ def test_without_a_secret_nothing_starts(stack: ModuleType, secret: str) -> None
 def test_a_rollout_replaces_every_service_of_ours() -> None:
     script = ROOT / "scripts" / "compose_rollout.sh"
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
-    lines = re.findall(r"^docker compose (up --detach|run --rm) (.+)$", script.read_text(), re.MULTILINE)
+    lines = re.findall(r"^ *docker compose (up --detach|run --rm) (.+)$", script.read_text(), re.MULTILINE)
     replaced = {word for _verb, words in lines for word in words.split() if word in SERVICES}
     assert replaced == {name for name, service in SERVICES.items() if service.get("build")}
 

@@ -19,11 +19,11 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.example.site import Browser, free_port, own_database
+from tests.example.site import free_port, own_database
 from tests.redis_server import own_redis
 from tests.serving.conftest import frame, listen
 from tests.stack.conftest import SITE
-from tests.stack.running import PASSWORD, PATIENCE, Running, until
+from tests.stack.running import PATIENCE, Running, sign_in, until
 from tests.stack.test_images import DOCKERFILE
 from tests.tasks.processes.parts import own_rabbitmq
 
@@ -52,17 +52,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 running.end()
 
 
-def sign_in(browser: Browser) -> str:
-    browser.ask("/accounts/login/")
-    assert browser.ask("/accounts/login/", form={"username": USER, "password": PASSWORD}).status == 200
-    return next(str(cookie.value) for cookie in browser.cookies if cookie.name == "sessionid")
-
-
 def test_a_task_goes_through_every_service(running: Running) -> None:
     browser = running.browser
     project = browser.ask("/projects/", user=USER, json_body={"name": "Moon base"}).json["id"]
     browser.ask("/notification-preferences/", user=USER, method="PATCH", json_body={"reports": True})
-    with listen(browser.base_url, sign_in(browser)) as ws:
+    with listen(browser.base_url, sign_in(browser, USER)) as ws:
         frame(ws, "welcome")
         due = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
         answer = browser.ask("/tasks/", user=USER, json_body={"project": project, "title": "Dig", "due_date": due})
@@ -181,7 +175,7 @@ def test_one_of_two_is_killed(running: Running) -> None:
         return re.findall(r"spawned: 'api-1' with pid (\d+)", running.said("out"))
 
     (before,) = started()
-    sign_in(running.browser)
+    sign_in(running.browser, USER)
     statuses = []
     for number in range(60):
         if number == 10:
