@@ -44,7 +44,7 @@ DEFAULTS = {
         "commented": ["in_app"],
         "status_changed": ["in_app"],
         "due_soon": ["in_app"],
-        "report_ready": ["in_app"],
+        "report_ready": [],
     },
     "NOTIFICATION_DELAY_SECONDS": 60,
     "NOTIFICATION_RETENTION_DAYS": 180,

@@ -196,7 +196,7 @@ class AppSettings:
             "commented": ["in_app"],
             "status_changed": ["in_app"],
             "due_soon": ["in_app"],
-            "report_ready": ["in_app"],
+            "report_ready": [],
         },
         "Where people are told, by reason, as long as they have not chosen otherwise: `in_app`, and `mail` (at once) "
         "or `digest` (daily). Reasons (docs/notifications.md#reasons) that are left out keep their default; an empty "

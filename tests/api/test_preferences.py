@@ -17,7 +17,7 @@ CHANNELS = {
     "commented": ["in_app"],
     "status_changed": ["in_app"],
     "due_soon": ["in_app", "mail"],
-    "report_ready": ["in_app"],
+    "report_ready": [],
 }
 DEFAULTS = {
     "language": "",

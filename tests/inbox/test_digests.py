@@ -222,7 +222,7 @@ def test_what_was_due_before_the_digest_was_due(sink, clock, ben, project):
 def test_a_report_is_that_of_its_day(sink, clock, people, told, project):
     """A digest is read the day after."""
     ada = reachable(people("ada", Role.MANAGER))
-    NotificationPreferences.objects.create(user=ada, reports=True, channels={"report_ready": ["digest"]})
+    NotificationPreferences.objects.create(user=ada, channels={"report_ready": ["digest"]})
     told()
     reports.make_today(actor=factories.make_superuser(), project=project)
     relay_events()

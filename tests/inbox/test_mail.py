@@ -362,7 +362,7 @@ def test_a_comment_is_not_told_under_a_task_that_it_has_left(sink, ada, ben, pro
 
 def test_in_the_language_and_zone_of_the_recipient(sink, ada, ben, project, settings):
     NotificationPreferences.objects.create(
-        user=ben, time_zone="Asia/Tokyo", channels={"due_soon": ["digest"], "assigned": []}
+        user=ben, time_zone="Asia/Tokyo", reminders=False, channels={"due_soon": ["digest"], "assigned": []}
     )
     with time_machine.travel(dt.datetime(2030, 5, 1, 20, tzinfo=dt.UTC), tick=False):
         factories.make_task(project, assignee=ben, due_date=timezone.now() + dt.timedelta(hours=5))

@@ -178,12 +178,11 @@ def test_whoever_lost_access_is_not_told(write, project, people, told):
     assert told() == {ben: [("commented", "comment")]}, "the subscription has outlived the access"
 
 
-def test_a_report_is_told_to_whoever_asked_for_reports(project, owner, people, told):
-    manager = people("manager", Role.MANAGER)
-    people("member")
-    from django_pm.models import NotificationPreferences
-
-    NotificationPreferences.objects.create(user=manager, reports=True)
+def test_a_report_is_told_to_whoever_chose_to_hear_of_it(project, owner, people, told):
+    manager, other, member = people("manager", Role.MANAGER), people("other", Role.MANAGER), people("member")
+    for user in (manager, member):
+        NotificationPreferences.objects.create(user=user, channels={"report_ready": ["in_app"]})
+    NotificationPreferences.objects.create(user=other, reports=True)  # has it mailed, which is another row
     told()
     report, _is_new = reports.make_today(actor=None, project=project)
     assert told() == {manager: [("report_ready", "report")]}

@@ -98,8 +98,6 @@ def everybody(project: Any, reason: Reason) -> list[Person]:
         user = factories.make_user()
         preferences = NotificationPreferences(user=user)
         channels.choose(preferences, {reason: choice})
-        if reason == Reason.REPORT_READY:
-            preferences.reports = True  # else there is nothing to tell
         preferences.save()
         if role:
             factories.make_member(project, user, role)

@@ -1,7 +1,7 @@
 """Where people want to be told: the site's default, what somebody chose for all projects, and for one of them.
 
-Reminders and reports are mailed from rows of their own in the queue, and whether to is a column of its own, so here
-these two reasons only have their place in the inbox and in the digest.
+Reminders and reports are mailed from rows of their own in the queue, and whether to is a column of its own. Who has
+them mailed is not told of the same in the digest.
 """
 
 from __future__ import annotations
@@ -62,55 +62,59 @@ def chosen(reason: str, mine: Mapping[str, Any], of_project: Mapping[str, Any]) 
     return of_site(reason)
 
 
+def wanted(reason: str, mine: NotificationPreferences, of_project: Mapping[str, Any]) -> Channels:
+    """Where the owner of ``mine`` is told for ``reason``; of those whose mail has a column, that counts."""
+    found = set(chosen(reason, mine.channels, of_project))
+    if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
+        found.discard(Channel.MAIL)
+        if getattr(mine, column):
+            found = found - {Channel.DIGEST} | {Channel.MAIL}
+    return ordered(found)
+
+
 class Choices:
     """What these people chose, for all projects and for each of these, read at once."""
 
     def __init__(self, user_ids: Iterable[Any], project_ids: Iterable[Any]) -> None:
-        self._mine: dict[Any, dict[str, Any]] = {}
+        self._mine: dict[Any, NotificationPreferences] = {}
+        self._nobodys = NotificationPreferences()
         self._of_projects: dict[tuple[Any, Any], dict[str, Any]] = {}
         projects = set(project_ids)
         for keys in chunks(set(user_ids)):
-            mine = NotificationPreferences.objects.filter(user__in=keys).exclude(channels={})
-            self._mine |= dict(mine.values_list("user", "channels"))
+            mine = NotificationPreferences.objects.filter(user__in=keys)
+            self._mine |= {each.user_id: each for each in mine.only("user", "channels", *MAIL_COLUMNS.values())}
             here = ProjectChannels.objects.filter(project_id__in=projects, user__in=keys)
             rows = here.values_list("user", "project_id", "channels")
             self._of_projects |= {(user_id, project_id): channels for user_id, project_id, channels in rows}
 
     def of(self, user_id: Any, project_id: Any, reason: str) -> Channels:
         """Where one of them is told of one of the projects for ``reason``."""
-        return chosen(reason, self._mine.get(user_id, {}), self._of_projects.get((user_id, project_id), {}))
+        mine = self._mine.get(user_id, self._nobodys)
+        return wanted(reason, mine, self._of_projects.get((user_id, project_id), {}))
 
 
 def matrix(preferences: NotificationPreferences) -> dict[str, list[str]]:
-    """By reason, where the owner of these preferences is told; also of those whose mail has a column of its own."""
-    found: dict[str, list[str]] = {}
-    for reason in Reason.values:
-        channels = set(chosen(reason, preferences.channels, {}))
-        if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
-            channels.discard(Channel.MAIL)
-            if getattr(preferences, column):
-                channels = channels - {Channel.DIGEST} | {Channel.MAIL}
-        found[reason] = list(ordered(channels))
-    return found
+    """By reason, where the owner of these preferences is told."""
+    return {reason: list(wanted(reason, preferences, {})) for reason in Reason.values}
 
 
-def choose_here(of_project: ProjectChannels, wanted: Mapping[str, list[str] | None]) -> None:
+def choose_here(of_project: ProjectChannels, choices: Mapping[str, list[str] | None]) -> None:
     """Note (unsaved) what somebody chose for one project; None gives a reason back to what they have elsewhere."""
-    _choose(of_project.channels, wanted)
+    _choose(of_project.channels, choices)
 
 
-def _choose(choices: dict[str, list[str]], wanted: Mapping[str, list[str] | None]) -> None:
-    for reason, channels in wanted.items():
+def _choose(theirs: dict[str, list[str]], choices: Mapping[str, list[str] | None]) -> None:
+    for reason, channels in choices.items():
         if channels is None:
-            choices.pop(reason, None)
+            theirs.pop(reason, None)
         else:
-            choices[reason] = list(ordered(channels))
+            theirs[reason] = list(ordered(channels))
 
 
-def choose(preferences: NotificationPreferences, wanted: Mapping[str, list[str] | None]) -> None:
+def choose(preferences: NotificationPreferences, choices: Mapping[str, list[str] | None]) -> None:
     """Note in ``preferences`` (unsaved) what somebody chose; None gives a reason back to the site."""
-    _choose(preferences.channels, wanted)
-    for reason, channels in wanted.items():
+    _choose(preferences.channels, choices)
+    for reason, channels in choices.items():
         if (column := MAIL_COLUMNS.get(Reason(reason))) is not None:
             field: Any = NotificationPreferences._meta.get_field(column)
             default = field.get_default()

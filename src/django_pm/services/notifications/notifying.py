@@ -19,7 +19,6 @@ from django.utils import timezone
 from django_pm import access
 from django_pm.event_types import OMITTED
 from django_pm.models import Channel, Comment, Event, Membership, Notification, Reason, Role, Task
-from django_pm.services import reports
 from django_pm.services.notifications import channels, notices, watching
 from django_pm.services.notifications.mentions import mentioned_in
 
@@ -155,7 +154,7 @@ def _member_added(event: Event) -> Told:
 def _report_generated(event: Event) -> Told | None:
     if _new(event, "date") is None:  # made anew, of which people have been told
         return None
-    return Told({Reason.REPORT_READY: reports.recipients_of([event.project_id]).get(event.project_id, set())})
+    return Told({Reason.REPORT_READY: _of_role(event.project_id, Role.MANAGER)})
 
 
 _HANDLERS: dict[str, Callable[[Event], Told | None]] = {
