@@ -39,13 +39,14 @@ class Address:
 
     @contextmanager
     def socket(self, user=None, *, path="/ws/notifications/", query="", origin="", headers=None):
-        """A socket, signed in by a session of `user` if one is given."""
+        """A socket, signed in by a session of `user` if one is given. With None for `origin` it is no browser's."""
         headers = dict(headers or {})
         if user is not None:
             self.sign_in(user)
             headers["Cookie"] = f"sessionid={self._sessions[user.pk]}"
         url = f"ws://{HOST}:{self.port}{path}{query}"
-        with connect(url, origin=origin or self.origin, additional_headers=headers, open_timeout=PATIENCE) as websocket:
+        origin = self.origin if origin == "" else origin
+        with connect(url, origin=origin, additional_headers=headers, open_timeout=PATIENCE) as websocket:
             yield Socket(websocket)
 
 

@@ -151,6 +151,13 @@ class TestResume:
             lost = socket.frames(4)
             assert [frame["type"] for frame in lost] == ["access_lost"] * 3 + ["resumed"]
 
+    def test_a_project_that_was_not_asked_for(self, site, owner, project):
+        """Told by its key, as everywhere."""
+        with site.socket(owner, query=f"?resume=true&project={make_comment().task.project.pk}") as socket:
+            socket.frame("welcome")
+            socket.send({"type": "resume", "since": {str(project.pk): 0}})
+            assert socket.frame("access_lost")["project"] == project.pk
+
     def test_more_than_a_page(self, site, owner, project):
         Task.objects.bulk_create(Task(project=project, title=f"{n}") for n in range(450))
         with site.socket(owner, query="?resume=true") as socket:

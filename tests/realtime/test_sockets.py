@@ -5,10 +5,13 @@ import base64
 import httpx
 import pytest
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.urls import path
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from websockets.exceptions import InvalidStatus
 
+from django_pm.api.base import BaseAPIView
 from django_pm.models.ticket import Ticket
 from django_pm.realtime.asgi import notifications, with_notifications
 from tests.api.support import send
@@ -51,6 +54,35 @@ class TestConnecting:
                 assert second.closed() == 4429
             with site.socket(make_user()) as other:
                 other.frame("welcome")
+
+
+class Badge(BaseAuthentication):
+    """A site's own: the name of a user, in a header of its own."""
+
+    def authenticate(self, request):
+        name = request.headers.get("X-Badge")
+        return (get_user_model().objects.get_by_natural_key(name), None) if name else None
+
+
+class TestTheSitesOwnAuthentication:
+    """What the API takes, a script may open a socket with: it sends no `Origin`."""
+
+    @pytest.fixture(autouse=True)
+    def _badges(self, monkeypatch):
+        monkeypatch.setattr(BaseAPIView, "authentication_classes", [SessionAuthentication, Badge])  # read at import
+
+    def test_by_a_header(self, site, owner, project):
+        with site.socket(headers={"X-Badge": login_name("owner")}, origin=None) as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+
+    def test_not_from_another_sites_page(self, site, owner):
+        headers = {"X-Badge": login_name("owner")}
+        with pytest.raises(InvalidStatus), site.socket(origin="https://evil.example", headers=headers):
+            pass
+
+    def test_a_cookie_alone_is_no_session(self, site, owner):
+        with site.socket(headers={"Cookie": f"sessionid={session_of(owner)}"}, origin=None) as socket:
+            assert socket.closed() == 4401
 
 
 class TestMountedByHand:

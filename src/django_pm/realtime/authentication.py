@@ -67,9 +67,9 @@ def identify(scope: dict[str, Any]) -> Peer | None:
     ticket = request.GET.get("ticket")
     if ticket is not None:
         return _of_ticket(ticket)
-    if "Authorization" in request.headers:
-        return _of_headers(request)
-    return (_of_session(request) or _of_headers(request)) if origin else None
+    if origin and "Authorization" not in request.headers and (peer := _of_session(request)):
+        return peer
+    return _of_headers(request)  # without an Origin it is no browser, so nothing came along that nobody meant to send
 
 
 def no_longer_valid(credentials: Iterable[Credential]) -> set[Credential]:

@@ -311,7 +311,7 @@ class Connection:
             key = _project_key(text)
             if key is None or not self.allows(key):
                 await self._drained()
-                self.tell("access_lost", project=text)
+                self.tell("access_lost", project=text if key is None else key)
                 continue
             replayed += await self._replay(key, Place(frame["epoch"].get(text), since))
         self.tell("resumed", replayed=replayed)
