@@ -8,6 +8,7 @@ answer with the object as a reader would get it now.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
@@ -387,7 +388,12 @@ def _is_lost_race(exc: Exception) -> bool:
 
 
 def _is_away(exc: Exception) -> bool:
-    """Whether PostgreSQL cannot be reached, or has ended the connection; without a code it is psycopg that says so."""
+    """Whether PostgreSQL cannot be reached, or has ended the connection; without a code it is psycopg that says so.
+
+    Or whether somebody else has written to SQLite for longer than its ``timeout``.
+    """
+    if getattr(exc.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+        return True
     if not isinstance(exc, (InterfaceError, OperationalError)) or not hasattr(exc.__cause__, "sqlstate"):
         return False
     code = exc.__cause__.sqlstate
