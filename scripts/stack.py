@@ -8,7 +8,7 @@
 Commands and environments are those of the compose file. What names a container's network or disk is this machine's
 instead; PostgreSQL, RabbitMQ and Redis have to run, each with a corner of its own for this.
 supervisord keeps the processes running, as `restart: unless-stopped` does. A variable of the compose file may be set in
-the shell or in the file `.env`, and
+the shell; `.env`, which is meant for Compose, names hosts and a mail server that are not this machine's. And
 
     STACK_PORT       8080: of the gateway, on 127.0.0.1. Each replica has a port after it, in the order of `list`
     STACK_SMTP_PORT  1025: of what takes the mail and prints it, in the place of mailpit
@@ -381,16 +381,8 @@ def make_vhost(url: str) -> None:
         subprocess.run([control, "-q", "set_permissions", "-p", vhost, user, ".*", ".*", ".*"], check=True)
 
 
-def variables() -> dict[str, str]:
-    """Those of the shell, and of `.env` for those that it has not."""
-    file = ROOT / ".env"
-    lines = file.read_text().splitlines() if file.exists() else []
-    named = dict(line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
-    return {**named, **os.environ}
-
-
 def main(arguments: list[str]) -> int:
-    stack = Stack(variables())
+    stack = Stack(os.environ)
     match arguments:
         case ["up"]:
             stack.up()

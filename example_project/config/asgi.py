@@ -4,6 +4,7 @@ For more than a demo, serve HTTP by `config.wsgi` and the sockets by `config.soc
 """
 
 import os
+from importlib import import_module
 
 from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
@@ -23,3 +24,5 @@ if settings.DEBUG:
     http = ASGIStaticFilesHandler(http)  # what `runserver` does by itself; elsewhere the proxy serves STATIC_ROOT
 
 application = with_notifications(http)
+if env.text("BROKER_URL"):
+    import_module("config.celery")  # so that /readyz looks at the broker too

@@ -7,7 +7,7 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     PM_DEMO                0       1: sample users with a known password, DEBUG on, no throttles
     PM_DATA_DIR            .demo   where the database file and the generated secret key live
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
-    DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 6: so many
+    DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 7: so many
                                    connections to PostgreSQL at most in each process, lent to whoever asks
     DATABASE_PREPARE       0       5: PostgreSQL plans once what one connection asks again and again, from the fifth
                                    time on; not behind a pooler that gives each transaction another connection
@@ -26,7 +26,8 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     LOG_LEVEL              INFO, with LOG_FORMAT
     STATIC_ROOT            PM_DATA_DIR/static, filled by collectstatic
     THROTTLE_USER          600/min how many requests one user may make
-    METRICS_TOKEN          none    what Prometheus shows to read /metrics; without one there is no such page
+    METRICS_TOKEN          none    what Prometheus shows to read /metrics; without one there is no such page. With one,
+                                   this machine answers to its own addresses too, which are how Prometheus finds it
     TIME_ZONE              UTC
     SITE_URL               none, in the demo http://127.0.0.1:8000: where the links in mail lead
     EMAIL_HOST             localhost; in the demo none: mail goes to PM_DATA_DIR/mail, which /mailbox/ shows
@@ -34,6 +35,8 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     DEFAULT_FROM_EMAIL     projects@example.com
 """
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import django
@@ -59,6 +62,10 @@ if not SECRET_KEY:
     SECRET_KEY = stored_secret_key(DATA_DIR)
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+if METRICS_TOKEN:
+    with suppress(OSError):
+        ALLOWED_HOSTS += socket.gethostbyname_ex(socket.gethostname())[2]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 # --- What the site is made of -------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ REST_FRAMEWORK = {
 
 DJANGO_PM: dict[str, object] = {
     # The other defaults suit this site. What there is to set: docs/settings.md.
-    "METRICS_TOKEN": env.text("METRICS_TOKEN"),
+    "METRICS_TOKEN": METRICS_TOKEN,
     "SITE_URL": env.text("SITE_URL", "http://127.0.0.1:8000" if DEMO else ""),
     **(
         {"THROTTLE_USER": "", "THROTTLE_ANONYMOUS": ""}

@@ -4,13 +4,14 @@ HTTP is served beside it by `config.wsgi`, and a proxy sends each what is its ow
 """
 
 import os
+from importlib import import_module
 
 import django
 
 from config import env
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-env.set_unless_set("DATABASE_POOL", "6")  # as many as the threads that read for the sockets
+env.set_unless_set("DATABASE_POOL", "7")  # as many as the threads that read for the sockets
 
 django.setup(set_prefix=False)
 
@@ -18,3 +19,5 @@ from django_pm.health.asgi import with_health  # noqa: E402 (the apps must be re
 from django_pm.realtime.asgi import only_sockets, with_notifications  # noqa: E402
 
 application = with_notifications(with_health(only_sockets))
+if env.text("BROKER_URL"):
+    import_module("config.celery")  # so that /readyz looks at the broker too

@@ -37,8 +37,8 @@ class TestDatabase:
         ("module", "variables", "size"),
         [
             ("config.asgi", {}, 10),
-            ("config.sockets", {}, 6),
-            ("config.sockets", {"DATABASE_POOL": ""}, 6),
+            ("config.sockets", {}, 7),
+            ("config.sockets", {"DATABASE_POOL": ""}, 7),
             ("config.asgi", {"DATABASE_POOL": "25"}, 25),
             ("config.wsgi", {"DATABASE_POOL": "25"}, 25),
         ],

@@ -121,6 +121,8 @@ def test_a_server_is_alive_and_ready(
     done = health_check(running.port + number, "/readyz")
     code, _, said = done.stdout.partition(" ")
     assert (done.returncode, code, json.loads(said)["status"]) == (0, "200", "ready")
+    components = {"database", "migrations", "cache", "channel layer", "broker"}
+    assert set(json.loads(said)["components"]) == components
     assert health_check(running.port + number, "/nothing").returncode == 1
 
 

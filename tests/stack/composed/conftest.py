@@ -20,6 +20,7 @@ STARTED = 300
 """Seconds in which containers that are there already have to be healthy, on a slow machine too."""
 
 USER = "ada"
+TOKEN = "what-Prometheus-shows"
 
 
 class Composed:
@@ -49,6 +50,7 @@ class Composed:
             "EMAIL_PORT": "1025",
             "DEFAULT_FROM_EMAIL": "Projects <projects@example.com>",
             "BEAT_SECONDS": "1",
+            "METRICS_TOKEN": TOKEN,
             "THROTTLE_USER": "100000/s",
         }
 

@@ -20,7 +20,7 @@ import httpx
 
 from tests.example.site import ROOT, Browser
 from tests.serving.conftest import frame, listen
-from tests.stack.composed.conftest import STARTED, USER, Composed
+from tests.stack.composed.conftest import STARTED, TOKEN, USER, Composed
 from tests.stack.running import sign_in, until
 from tests.stack.test_compose import SITE
 
@@ -48,6 +48,27 @@ def test_a_task_goes_through_every_service(composed: Composed) -> None:
 def test_static_files_come_from_the_gateway_and_metrics_do_not(composed: Composed) -> None:
     assert composed.browser.ask("/static/admin/css/base.css").status == 200
     assert composed.browser.ask("/metrics").status == 404
+
+
+READ = """
+import socket, urllib.request
+for name in ("api", "realtime"):
+    for *_, (address, port) in socket.getaddrinfo(name, 8000, socket.AF_INET, socket.SOCK_STREAM):
+        url, headers = f"http://{address}:{port}/metrics", {"Authorization": "Bearer %s"}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            print(name, "django_pm_sockets_open" in answer.read().decode())
+"""
+
+
+def test_prometheus_finds_each_replica_by_the_name_of_its_service(composed: Composed) -> None:
+    """As `dns_sd_configs` has it look: by address."""
+    said = composed.compose("exec", "-T", "worker-mail", "python", "-c", READ % TOKEN)
+    assert sorted(said.splitlines()) == ["api True", "api True", "realtime True", "realtime True"]
+
+
+def test_what_a_replica_says_that_it_needs(composed: Composed) -> None:
+    components = composed.browser.ask("/readyz").json["components"]
+    assert components == dict.fromkeys(("database", "migrations", "cache", "channel layer", "broker"), "ok")
 
 
 def test_no_root_and_no_place_to_write(composed: Composed) -> None:
