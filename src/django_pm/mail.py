@@ -24,7 +24,7 @@ from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_pm import smtp
 from django_pm.conf import app_settings
@@ -213,7 +213,8 @@ class Batch:
         try:
             message = self._message(rest)
         except ValidationError as error:
-            return self._end(mail, MailState.FAILED, " ".join(error.messages))
+            with translation.override("en"):  # as all that is stored
+                return self._end(mail, MailState.FAILED, " ".join(error.messages))
         except Exception as error:  # a template that a host broke, for instance: it may be mended by the next time
             logger.exception("A message cannot be written.")
             return self._later(mail, _said(error))

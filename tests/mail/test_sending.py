@@ -98,6 +98,15 @@ class TestRefusals:
         assert send_queue() == {MailState.FAILED: 2}
 
 
+class TestWhatIsStored:
+    def test_the_reason_is_in_english_whatever_the_process_speaks(self, sink):
+        reminders("a@example.org")
+        get_user_model().objects.update(email="nobody at nowhere")
+        with translation.override("de"):
+            assert send_queue() == {MailState.FAILED: 1}
+        assert Mail.objects.get().reason == "Enter a valid email address."
+
+
 class TestServerAway:
     def test_it_refuses_the_site(self, sink):
         """Who may not send through it loses no message by that."""
