@@ -25,4 +25,5 @@ def table() -> str:
 
 def columns_of(model: type[ProjectObject]) -> tuple[tuple[str, ...], ...]:
     """What is told when a row is made, changed and deleted."""
-    return model.tracked, (*model.tracked, "updated_at"), model.told_on_delete
+    columns = (*model.tracked, "updated_at")
+    return columns, columns, model.told_on_delete

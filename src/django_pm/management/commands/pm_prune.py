@@ -10,8 +10,8 @@ from django_pm.services.pruning import prune
 class Command(BaseCommand):
     help = (
         "Delete old events (without options by EVENT_RETENTION_DAYS, EVENT_RETENTION_COUNT and EVENT_HARD_CAP_DAYS; "
-        "by default none) and what has expired: idempotency keys after a day, mail 90 days after its end, "
-        "reports by REPORT_RETENTION_DAYS."
+        "by default none) and what has expired: idempotency keys after a day, mail 90 days after it was queued, "
+        "reports by REPORT_RETENTION_DAYS, what people were told by NOTIFICATION_RETENTION_DAYS."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
