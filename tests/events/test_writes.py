@@ -11,13 +11,13 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core import serializers
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
 from django_pm.events.feed import database
-from django_pm.models import Comment, Event, Membership, Project, Task
+from django_pm.models import Comment, Event, Membership, Project, Task, recorder
 from tests import factories
 from tests.events.support import Log, apply, present
 
@@ -455,6 +455,26 @@ def test_moving_a_task(project: Project, task: Task, log: Log, way: str) -> None
     assert (arrived.project_id, arrived.type) == (target.pk, "task.created")
     assert arrived.changes["title"] == [None, "Dig"]
     assert arrived.changes["comments"] == {"omitted": True}
+
+
+def test_a_move_in_pieces_goes_on_where_a_row_was_taken_away_meanwhile(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody is quicker with one of a piece: it is one less, and not the last piece."""
+    tasks, target = other_tasks(project, 8), factories.make_project()
+    taken = iter([tasks[1].pk])
+    hold = recorder.hold_for_move
+
+    def hold_late(model: Any, pks: Any, **options: Any) -> None:
+        for pk in taken:
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE django_pm_task SET status = 'completed' WHERE id = %s", [pk])
+        hold(model, pks, **options)
+
+    monkeypatch.setattr(recorder, "CHUNK", 3)
+    monkeypatch.setattr(recorder, "hold_for_move", hold_late)
+    assert project.tasks.filter(status="pending").update(project=target) == 7
+    assert list(project.tasks.all()) == [tasks[1]]
 
 
 def test_comment_of_a_moved_task_goes_to_the_new_project(task: Task, log: Log) -> None:

@@ -238,6 +238,7 @@ def chunks(
     last = None
     while True:
         following = (rows if last is None else rows.filter(pk__gt=last))[:CHUNK]
+        pks: list[Any] = []
         if moving:
             pks = list(following.values_list("pk", flat=True))
             hold_for_move(model, pks, using=using)
@@ -245,9 +246,11 @@ def chunks(
         chunk = snapshots(locked(following, fully=fully or moving))
         if chunk:
             yield chunk
-        if len(chunk) < CHUNK:
+        # What was held for the move may be fewer by now: somebody was quicker with one of them. It is not the end.
+        pks = pks or list(chunk)
+        if len(pks) < CHUNK:
             return
-        last = next(reversed(chunk))
+        last = pks[-1]
 
 
 # Telling what changed
