@@ -4,12 +4,13 @@ import threading
 import time
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 
 from django_pm.exceptions import AlreadyMember, Conflict, DjangoPMError, LastOwner
-from django_pm.models import Membership, Role, Task
+from django_pm.models import Membership, Project, Role, Task
 from django_pm.services.members import add_member, change_role, remove_member
-from tests.factories import make_member, make_project, make_user
+from tests.factories import make_member, make_project, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -264,3 +265,28 @@ def test_a_leaving_owner_holds_up_nobody_who_works():
         thread, answers = refusals_of(lambda: Task.objects.create(project=project, title="Dig"))
         thread.join(WAIT_SECONDS)
         assert answers == [None]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_an_account_and_its_project_are_deleted_at_once():
+    """Both lock the project first, so one waits for the other, and neither is given up."""
+    project, user = make_project(), make_user()
+    make_member(project, user)
+    make_task(project, assignee=user)
+    begun = []
+
+    def delete_too(run, sql, values, many, context):
+        result = run(sql, values, many, context)
+        if "FOR UPDATE" in sql and 'FROM "django_pm_membership"' in sql and not begun:
+            begun.append(refusals_of(project.delete))
+            wait_until_somebody_waits_for_this_transaction()
+        return result
+
+    with transaction.atomic(), connection.execute_wrapper(delete_too):
+        user.delete()
+    [(thread, answers)] = begun
+    thread.join(WAIT_SECONDS)
+    assert answers == [None]
+    assert not Project.objects.exists()
+    assert get_user_model().objects.count() == 1
