@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from rest_framework.test import APIClient
 
+from django_pm.events import record_external_change
 from django_pm.events.retention import prune, rotate_epoch
 from django_pm.models import Event, Project, ProjectStream
 from tests import factories
@@ -145,3 +146,10 @@ def test_one_request_makes_the_events_the_contract_names(api: APIClient) -> None
     events = api.get(f"/projects/{key}/events/").json()["results"]
     assert [event["type"] for event in events] == ["project.created", "member.added"]
     assert {event["origin"] for event in events} == {"api"}
+
+
+def test_a_host_may_have_recorded_a_key_that_is_no_number(api: Any, project: Project) -> None:
+    for key in ("ext-7", "1.5", "٣", "-"):
+        record_external_change(project.pk, type="task.updated", object_type="task", object_id=key)
+    found = api.get(f"/projects/{project.pk}/events/").json()["results"]
+    assert [each["object"]["id"] for each in found][-4:] == ["ext-7", "1.5", "٣", "-"]

@@ -11,7 +11,7 @@ import datetime as dt
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from django_pm import events
-from django_pm.events import feed
+from django_pm.events import feed, retention
 from django_pm.events.retention import prune, prune_all, rotate_epoch
 from django_pm.events.subscribers import unsubscribe
 from django_pm.exceptions import StreamReset
@@ -565,6 +565,26 @@ def test_pruning_waits_for_the_slowest_subscriber(stream: Project, cursor: int |
     finally:
         unsubscribe("slow")
         unsubscribe("fast")
+
+
+def test_pruning_of_much_is_done_in_pieces(stream: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each a transaction of its own, after which others have their turn and the floor is true."""
+    grow(stream, 30)
+    total, turns = feed.number(stream.pk) + 5, []
+    locked = retention.locked_stream
+
+    @contextmanager
+    def counted(project_id: Any) -> Iterator[ProjectStream]:
+        with locked(project_id) as found:
+            yield found
+        kept = Event.objects.filter(project_id=project_id).order_by("seq").values_list("seq", flat=True)
+        assert ProjectStream.objects.get(pk=project_id).floor == kept[0]
+        turns.append(len(kept))
+
+    monkeypatch.setattr(retention, "CHUNK", 10)
+    monkeypatch.setattr(retention, "locked_stream", counted)
+    assert prune(stream.pk, keep=4) == total - 4
+    assert turns == [25, 15, 5, 4, 4]
 
 
 def test_nothing_is_pruned_unless_the_host_says_so(stream: Project, settings: Any) -> None:

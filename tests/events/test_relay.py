@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_pm.context import in_request, request_id
 from django_pm.events import subscribe
-from django_pm.events.relay import Relayed, relay_events
+from django_pm.events.relay import LONGEST_BACKOFF, Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
 from django_pm.events.subscribers import registered, unsubscribe
 from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Subscriber, Task
@@ -127,6 +127,22 @@ def test_a_failing_event_is_tried_again_then_parked(
     parked = ParkedEvent.objects.get()
     assert (parked.subscriber_id, parked.error) == ("ear", "RuntimeError: no ear for it")
     assert Event.objects.get(uuid=parked.event_uuid).type == "task.updated"
+
+
+def test_pauses_stay_within_their_bound_however_many_attempts_there_are(
+    project: Project, subscribed: Callable[..., Ear], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.DJANGO_PM = {"SUBSCRIBER_ATTEMPTS": 60}
+    caplog.set_level(logging.CRITICAL)
+    ear = subscribed()
+    ear.failing = {"task.created"}
+    factories.make_task(project).delete()
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(59):
+            assert relay_events() == Relayed(failed=1)
+            clock.shift(LONGEST_BACKOFF)
+        assert relay_events() == Relayed(parked=1, delivered=1)
+    assert ParkedEvent.objects.count() == 1
 
 
 def test_what_a_handler_wrote_before_it_failed_is_undone(
@@ -376,3 +392,18 @@ def test_a_beginning_that_was_cut_off_begins_again(project: Project, caplog: pyt
         assert len(ear.heard) == 1
     finally:
         unsubscribe("late")
+
+
+def test_a_stream_that_cannot_be_numbered_keeps_nobody_else_waiting(
+    project: Project, subscribed: Callable[..., Ear], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a stream came back from an older backup than its events."""
+    other = factories.make_project()
+    relay_events()
+    ear = subscribed()
+    ProjectStream.objects.filter(pk=project.pk).update(seq=0)
+    for each in (project, other):
+        factories.make_task(each)
+    relay_events()
+    assert {project_id for project_id, _seq in ear.heard} == {other.pk}
+    assert f"The events of project {project.pk} cannot be numbered" in caplog.text

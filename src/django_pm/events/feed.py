@@ -8,18 +8,21 @@ sequence by the writers would become visible out of order, and a reader that fol
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models, router, transaction
+from django.db import InterfaceError, OperationalError, connections, models, router, transaction
 from django.db.models import F, QuerySet
 
 from django_pm import event_types
 from django_pm.exceptions import StreamReset
 from django_pm.models import Comment, Event, Membership, Project, ProjectStream, Report, Task
+
+logger = logging.getLogger(__name__)
 
 NUMBER_ABOVE = 200
 """A reader of versions that meets more unnumbered events than this numbers them, so that counting stays cheap."""
@@ -73,7 +76,24 @@ def number_all() -> int:
     """Number every project that has unnumbered events; how many events there were."""
     waiting = Event.objects.using(database()).filter(seq__isnull=True)
     projects = waiting.order_by("project_id").values_list("project_id", flat=True).distinct()
-    return sum(number(project_id) for project_id in list(projects))
+    return number_each(list(projects))
+
+
+def number_each(project_ids: Iterable[Any]) -> int:
+    """Number these projects; how many events there were.
+
+    One that cannot be numbered, such as a stream of an older backup than its events, is logged and left out: the others
+    have nothing to do with it, and ``pm_doctor`` tells what to do.
+    """
+    given = 0
+    for project_id in project_ids:
+        try:
+            given += number(project_id)
+        except (InterfaceError, OperationalError):
+            raise  # nor could the others be
+        except Exception:
+            logger.exception("The events of project %s cannot be numbered", project_id)
+    return given
 
 
 @contextmanager
@@ -170,7 +190,7 @@ def _versions(rows: QuerySet[Any]) -> list[tuple[Any, Version | None]]:
         found = cursor.fetchall()
     for project_id, _epoch, _seq, waiting in found:
         if waiting > NUMBER_ABOVE:
-            number(project_id)
+            number_each([project_id])
     return [
         (project_id, None if epoch is None else Version(epoch, seq + waiting))
         for project_id, epoch, seq, waiting in found
@@ -231,8 +251,8 @@ def _stream(project_id: Any) -> ProjectStream:
 
 
 def _make_streams(project_ids: Iterable[Any]) -> None:
-    """Those that are not there yet."""
-    streams = [ProjectStream(project_id=project_id) for project_id in project_ids]
+    """Those that are not there yet, in the order of their keys: two who make the same wait for each other in turn."""
+    streams = [ProjectStream(project_id=project_id) for project_id in sorted(project_ids)]
     ProjectStream.objects.using(database()).bulk_create(streams, ignore_conflicts=True)
 
 
@@ -266,7 +286,8 @@ def as_json(event: Event) -> dict[str, Any]:
 
 
 def public_key(model: type[models.Model] | None, text: str) -> Any:
-    """A key as the REST API shows it, from the text it is kept as."""
-    if model is not None and isinstance(model._meta.pk, models.IntegerField):
+    """A key as the REST API shows it, from the text it is kept as; a host may have recorded one that is no number."""
+    is_number = text.isascii() and text.removeprefix("-").isdecimal()
+    if is_number and model is not None and isinstance(model._meta.pk, models.IntegerField):
         return int(text)
     return text

@@ -29,6 +29,8 @@ BATCH_FOR = dt.timedelta(seconds=10)
 
 BACKOFF = dt.timedelta(seconds=1)
 LONGEST_BACKOFF = dt.timedelta(minutes=10)
+DOUBLINGS = 10
+"""After so many it is longer than that. Nothing is doubled more often: in the end no ``timedelta`` would hold it."""
 
 
 class Relayed(NamedTuple):
@@ -154,7 +156,7 @@ def _called(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[R
         logger.warning("Subscriber %s failed on event %s", subscription.name, event.uuid, exc_info=True)
         cursor.attempts += 1
         if cursor.attempts < app_settings.SUBSCRIBER_ATTEMPTS:
-            longest = min(BACKOFF * 2**cursor.attempts, LONGEST_BACKOFF)
+            longest = min(BACKOFF * 2 ** min(cursor.attempts, DOUBLINGS), LONGEST_BACKOFF)
             cursor.retry_at = timezone.now() + longest * random.random()  # noqa: S311 (full jitter, no secret)
             return Relayed(failed=1), False
         ParkedEvent.objects.using(database()).create(

@@ -73,20 +73,25 @@ def prune(
     """
     number(project_id)
     using = database()
-    with locked_stream(project_id) as stream:
-        events = Event.objects.using(using).filter(project_id=project_id, seq__isnull=False)
-        last = 0
-        if older_than is not None:
-            younger = events.filter(created_at__gte=older_than).order_by("seq").values_list("seq", flat=True).first()
-            last = stream.seq if younger is None else younger - 1
-        if keep is not None:
-            last = max(last, stream.seq - keep)
-        if below is not None:
-            last = min(last, below)
-        if last < stream.floor:
-            return 0
-        ProjectStream.objects.using(using).filter(pk=project_id).update(floor=last + 1)
-        return int(events.filter(seq__lte=last)._raw_delete(using))
+    events = Event.objects.using(using).filter(project_id=project_id, seq__isnull=False)
+    gone = 0
+    while True:
+        # In pieces: whoever numbers or reads the stream waits no longer than one of them takes.
+        with locked_stream(project_id) as stream:
+            last = 0
+            if older_than is not None:
+                younger = events.filter(created_at__gte=older_than).order_by("seq")
+                first = younger.values_list("seq", flat=True).first()
+                last = stream.seq if first is None else first - 1
+            if keep is not None:
+                last = max(last, stream.seq - keep)
+            if below is not None:
+                last = min(last, below)
+            if last < stream.floor:
+                return gone
+            last = min(last, stream.floor + CHUNK - 1)
+            ProjectStream.objects.using(using).filter(pk=project_id).update(floor=last + 1)
+            gone += int(events.filter(seq__lte=last)._raw_delete(using))
 
 
 def rotate_epoch(project_ids: list[Any] | None = None) -> int:

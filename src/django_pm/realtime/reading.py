@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import Max
 
 from django_pm import access
-from django_pm.events.feed import as_json, database, number, read
+from django_pm.events.feed import as_json, database, number_each, read
 from django_pm.exceptions import StreamReset
 from django_pm.models import Event, Project, ProjectStream
 from django_pm.realtime import protocol
@@ -182,8 +182,7 @@ def welcome(user: Any, credential: Credential, only: frozenset[Any] | None) -> W
     sight = _sight_of(user.pk, keys)
     followed = {*keys, *(sight.keys or ())} if sight.listed else set(keys)
     unnumbered = Event.objects.using(database()).filter(project_id__in=followed, seq__isnull=True)
-    for project_id in set(unnumbered.values_list("project_id", flat=True)):
-        number(project_id)
+    number_each(set(unnumbered.values_list("project_id", flat=True)))
     follows = places_of(followed, make=True)
     if no_longer_valid([credential]):
         raise NotSignedIn
@@ -231,7 +230,7 @@ def places_of(project_ids: Iterable[Any], *, make: bool = False) -> dict[Any, Pl
     streams = ProjectStream.objects.using(database())
     found = _places(keys)
     if make and (missing := [key for key in keys if key not in found]):
-        streams.bulk_create([ProjectStream(project_id=key) for key in missing], ignore_conflicts=True)
+        streams.bulk_create([ProjectStream(project_id=key) for key in sorted(missing)], ignore_conflicts=True)
         found |= _places(missing)
     return found
 
@@ -251,8 +250,7 @@ def places_behind(project_id: Any | None, count: int) -> dict[Any, Place]:
 
 def all_places() -> dict[Any, Place]:
     """Where every stream stands. What waits is numbered first, within reason; what is numbered later counts as new."""
-    for project_id in islice(unnumbered_projects(), AT_ONCE):
-        number(project_id)
+    number_each(islice(unnumbered_projects(), AT_ONCE))
     return _read_places(ProjectStream.objects.using(database()).order_by())
 
 
@@ -298,7 +296,7 @@ def _find(key: Any, question: Question) -> Found | None:
     known = question.places.get(key)
     try:
         since = known or place_of(key, from_its_beginning=question.complete)
-        return Found(known, news(key, since, question.user_ids))
+        found = Found(known, news(key, since, question.user_ids))
     except (OperationalError, InterfaceError):  # then the others cannot be read either
         raise
     except Exception:
@@ -306,10 +304,12 @@ def _find(key: Any, question: Question) -> Found | None:
             logger.exception("Project %s cannot be read for the sockets; it is tried again.", key)
         _unreadable.add(key)
         return None
+    _unreadable.discard(key)
+    return found
 
 
 _unreadable: set[Any] = set()
-"""Projects of which that has been told: they are tried several times a second."""
+"""Projects of which that has been told since they could last be read: they are tried several times a second."""
 
 
 def place_of(project_id: Any, *, from_its_beginning: bool) -> Place:
