@@ -13,9 +13,9 @@ from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple, ForeignKeyRawIdWidget
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.paginator import EmptyPage, InvalidPage, Page, Paginator
 from django.db import models, router, transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
@@ -31,7 +31,6 @@ from django_pm import access, users
 from django_pm.conf import app_settings
 from django_pm.context import acting
 from django_pm.exceptions import Conflict
-from django_pm.models import Project, Task
 from django_pm.models.fields import EARLIEST, LATEST
 
 ORIGIN = "admin"
@@ -110,6 +109,11 @@ def searchable(owner: Any, request: HttpRequest) -> list[str]:
     return [name for name in owner.raw_id_fields if is_searchable(name)]
 
 
+def lives_in_project(model: Any) -> bool:
+    """Whether the policy says who sees which rows of ``model``."""
+    return hasattr(model, "project_lookup")
+
+
 def user_search_fields(relation: str) -> list[str]:
     """What finds a row by somebody's login name or address, whatever the host's users look like."""
     names = {get_user_model().USERNAME_FIELD, users.email_field()} - {""}
@@ -122,17 +126,41 @@ def in_list(model: type[models.Model], text: str, **lookups: Any) -> str:
     return format_html('<a href="{}?{}">{}</a>', url, urlencode(lookups), text)
 
 
-class Autocomplete(AutocompleteSelect):
-    """Django's, which answers with a server error when a value that is no key is to be shown with what is wrong."""
+class OfKeys:
+    """Django's answer with a server error when a value that is no key is to be shown with what is wrong."""
+
+    field: Any
 
     def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
         key: Any = self.field.remote_field.model._meta.pk
-        return super().optgroups(name, [one for one in value if _is_key(key, one)], attrs)
+        shown = [one for one in value if _is_key(key, one)]
+        return super().optgroups(name, shown, attrs)  # type: ignore[misc]
+
+
+class Autocomplete(OfKeys, AutocompleteSelect):
+    """For one row."""
+
+
+class AutocompleteMultiple(OfKeys, AutocompleteSelectMultiple):
+    """For any number of them."""
+
+
+class KeyInput(ForeignKeyRawIdWidget):
+    """Django's, which tells the name of any row that there is: this tells those of the rows that can be chosen."""
+
+    choices: Any  # the field sets them, as it does for widgets that list them
+
+    def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
+        try:
+            self.choices.queryset.get(**{self.rel.get_related_field().name: value})
+        except (ValueError, ValidationError, ObjectDoesNotExist):
+            return "", ""
+        return super().label_and_url_for_value(value)
 
 
 def _is_key(field: models.Field[Any, Any], value: Any) -> bool:
     try:
-        field.to_python(value)
+        field.clean(value, None)
     except ValidationError:
         return False
     return True
@@ -159,11 +187,25 @@ class LargeTableAdmin(admin.ModelAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """What a person may not see cannot be chosen, and reads like what does not exist."""
-        if db_field.related_model in (Project, Task):
-            options["queryset"] = access.visible(request.user, db_field.related_model._default_manager.all())
+        options |= self._narrowed(db_field, request)
         if db_field.name in self.get_autocomplete_fields(request):
             options["widget"] = Autocomplete(db_field, self.admin_site)
+        elif db_field.name in self.raw_id_fields:
+            options["widget"] = KeyInput(db_field.remote_field, self.admin_site)
         return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """As with a single one."""
+        options |= self._narrowed(db_field, request)
+        if db_field.name in self.get_autocomplete_fields(request):
+            options["widget"] = AutocompleteMultiple(db_field, self.admin_site)
+        return super().formfield_for_manytomany(db_field, request, **options)
+
+    def _narrowed(self, db_field: Any, request: HttpRequest) -> dict[str, Any]:
+        model = db_field.related_model
+        if not lives_in_project(model):
+            return {}
+        return {"queryset": access.visible(request.user, model._default_manager.all())}
 
 
 class ReadOnlyAdmin(LargeTableAdmin):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from django_pm import access
 from django_pm.admin.base import LargeTableAdmin, ReadOnlyAdmin, user_search_fields
-from django_pm.models import ApiToken, IdempotencyKey, Ticket
+from django_pm.models import ApiToken, IdempotencyKey, Project, Ticket
 
 
 @admin.register(ApiToken)
@@ -31,6 +33,14 @@ class ApiTokenAdmin(LargeTableAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        token = super().get_object(request, object_id, from_field)
+        if token is not None:
+            # As over the API: a limit to a project that is not seen says nothing, not even whether it is still there.
+            seen = access.visible(request.user, Project.objects.all())
+            prefetch_related_objects([token], Prefetch("projects", queryset=seen))
+        return token
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         if "user" not in form.cleaned_data:

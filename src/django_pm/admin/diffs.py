@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from django_pm import access, event_types, users
+from django_pm.admin.base import lives_in_project
 from django_pm.models import Comment, Event, Membership, Project, Report, Task
 
 NOTHING = "—"
@@ -154,7 +155,7 @@ def _names(event: Event, reader: Any) -> dict[Any, str]:
     names: dict[Any, str] = {}
     for model, keys in wanted.items():
         rows: Any = model._default_manager.filter(pk__in=_valid_keys(model, keys))
-        if model in (Project, Task):
+        if lives_in_project(model):
             rows = access.visible(reader, rows)
         name_of = users.display_name if model is get_user_model() else str
         names.update({(model, str(row.pk)): f"{name_of(row)} ({row.pk})" for row in rows})
