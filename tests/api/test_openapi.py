@@ -2,23 +2,36 @@
 
 import json
 import re
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from django import urls
+from django.core.signals import setting_changed
+from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import spectacular_settings
+from drf_spectacular.views import SpectacularAPIView
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
+from rest_framework import serializers
+from rest_framework.generics import CreateAPIView
+from rest_framework.test import APIRequestFactory
 
 from django_pm.api.base import BaseAPIView
+from django_pm.api.schema import SchemaView, only_django_pm
 from django_pm.models import Notification
 from django_pm.services.reports import make_today
 from tests.api.support import new_task, send, shown
 from tests.factories import make_comment, make_member, make_rule, make_task, make_token, make_user
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+ONLY_OURS = "django_pm.api.schema.only_django_pm"
 OPERATIONS = {
     "/projects/": {"get", "post"},
     "/projects/{id}/": {"get", "put", "patch", "delete"},
@@ -129,10 +142,31 @@ class TestTheDocument:
     def test_is_the_same_for_everybody(self, anonymous, api, project):
         assert api.get("/schema/").content == anonymous.get("/schema/").content
 
+    @pytest.mark.parametrize("asked", [{"lang": "de"}, {"version": "v7"}])
+    def test_is_the_same_whatever_is_asked_for(self, anonymous, document, asked):
+        """Also for those who come next: it is kept."""
+        setting_changed.send(None, setting="DJANGO_PM", value={}, enter=True)
+        assert anonymous.get("/schema/", asked).json() == document
+        assert anonymous.get("/schema/").json() == document
+
+    def test_is_made_once_and_anew_for_other_settings(self, anonymous, settings, monkeypatch):
+        made = []
+        monkeypatch.setattr(ONLY_OURS, lambda endpoints: made.append(1) or endpoints[:0])
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "API_TOKENS": False}
+        for _ in range(3):
+            anonymous.get("/schema/")
+        assert len(made) == 1
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "API_TOKENS": True}
+        anonymous.get("/schema/")
+        assert len(made) == 2
+
     def test_comes_as_yaml_where_that_is_asked_for(self, anonymous, db):
-        response = anonymous.get("/schema/", HTTP_ACCEPT="application/vnd.oai.openapi")
-        assert response.status_code == 200
-        assert response.content.startswith(b"openapi: 3.")
+        for _ in range(2):
+            response = anonymous.get("/schema/", HTTP_ACCEPT="application/vnd.oai.openapi")
+            assert response.status_code == 200
+            assert response.content.startswith(b"openapi: 3.")
+            assert response["Content-Disposition"] == 'inline; filename="django-pm.yaml"'
+            assert anonymous.get("/schema/")["Content-Disposition"] == 'inline; filename="django-pm.json"'
 
     def test_is_true(self, document, api, project, owner):
         """Every answer to a good request is what the document says of it."""
@@ -218,6 +252,69 @@ class TestTheDocument:
             f"{error.json_path}: {error.message}" for error in Draft202012Validator(with_components).iter_errors(value)
         ]
         assert not errors, (errors, value)
+
+
+COLOURS = [("red", "Red"), ("grey", "Grey")]
+
+
+class TestTheHostsOwn:
+    """A host that describes its own API with drf-spectacular too, whose settings are the same for all threads."""
+
+    @pytest.fixture(autouse=True)
+    def _settings(self, monkeypatch):
+        """As it wrote them; whatever is left behind is undone, and nothing is kept from before or for others."""
+        for name in SchemaView.custom_settings:
+            monkeypatch.setattr(spectacular_settings, name, getattr(spectacular_settings, name))
+        monkeypatch.setattr(spectacular_settings, "_original_settings", {})
+        monkeypatch.setattr(spectacular_settings, "TITLE", "Paint shop")
+        monkeypatch.setattr(spectacular_settings, "ENUM_NAME_OVERRIDES", {"Paint": COLOURS})
+        setting_changed.send(None, setting="DJANGO_PM", value={}, enter=True)
+
+    @pytest.fixture
+    def host_document(self):
+        class Bucket(serializers.Serializer):
+            colour = serializers.ChoiceField(choices=COLOURS)
+
+        class Buckets(CreateAPIView):
+            schema = AutoSchema()
+            serializer_class = Bucket
+
+        view = SpectacularAPIView.as_view(patterns=[urls.path("buckets/", Buckets.as_view())])
+
+        def ask():
+            with translation.override("en"):
+                return view(APIRequestFactory().get("/host/schema/")).data
+
+        return ask
+
+    def test_is_its_own_after_two_of_ours_at_once(self, anonymous, host_document, monkeypatch):
+        before = host_document()
+        assert before["info"]["title"] == "Paint shop"
+        assert set(before["paths"]) == {"/buckets/"}
+        were = {name: getattr(spectacular_settings, name) for name in SchemaView.custom_settings}
+        both = threading.Barrier(2)
+
+        def meet(endpoints):
+            """Go on when both are here, or when it is clear that the other waits somewhere else."""
+            with suppress(threading.BrokenBarrierError):
+                both.wait(1)
+            return only_django_pm(endpoints)
+
+        monkeypatch.setattr(ONLY_OURS, meet)
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda _: anonymous.get("/schema/"), range(2)))
+        assert {answer.json()["info"]["title"] for answer in answers} == {"django-pm"}
+        assert {name: getattr(spectacular_settings, name) for name in were} == were
+        assert host_document() == before
+
+    def test_names_of_choices_are_those_of_each(self, anonymous, host_document):
+        """drf-spectacular notes for each language, once in the life of a process, what they are called."""
+        for _ in range(2):
+            assert "Paint" in host_document()["components"]["schemas"]
+            setting_changed.send(None, setting="DJANGO_PM", value={}, enter=True)
+            found = anonymous.get("/schema/").json()["components"]["schemas"]
+            assert "WatchLevel" in found
+            assert not [name for name in found if name.endswith("Enum")]
 
 
 class Page(HTMLParser):

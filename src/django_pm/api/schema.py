@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
 
+from django.conf import settings
+from django.core.signals import setting_changed
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import translation
 from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.plumbing import _load_enum_name_overrides
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_pm import __version__
@@ -35,6 +40,7 @@ class SchemaView(SpectacularAPIView):
     permission_classes = [AllowAny]
     throttle_classes = [RequestThrottle]
     versioning_class = None
+    serve_public = True  # whole, whoever asks
     renderer_classes = [OpenApiJsonRenderer, JSONRenderer, OpenApiYamlRenderer]
     custom_settings = {
         "TITLE": "django-pm",
@@ -59,11 +65,47 @@ class SchemaView(SpectacularAPIView):
         "SCHEMA_PATH_PREFIX": "",
     }
 
-    def get(self, *args: Any, **kwargs: Any) -> Response:
-        """The same for everybody, in English: most of its words come from docstrings, which have no other language."""
-        with translation.override("en"):
-            document: Response = super().get(*args, **kwargs)
-        return document
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The same for everybody, whatever their request says."""
+        name = f"django-pm.{request.accepted_renderer.format}"
+        return Response(self._document(), headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+    def _document(self) -> Any:
+        """What is served: made when it is first asked for, and kept.
+
+        What drf-spectacular is told by ``custom_settings`` it tells all threads, and two that do so at once leave it
+        behind for the host's own document. So one does, once in the life of a process.
+        """
+        with _making:
+            if settings.ROOT_URLCONF not in _kept:
+                _kept[settings.ROOT_URLCONF] = self._made()
+            return _kept[settings.ROOT_URLCONF]
+
+    def _made(self) -> Any:
+        """In English: most of its words come from docstrings, which have no other language."""
+        nobodys = self.initialize_request(HttpRequest())
+        nobodys.version = None  # as DRF has it where there are none
+        # What sets of choices are called is noted for each language, whoever's names they are: ours, or the host's.
+        _load_enum_name_overrides.cache_clear()
+        try:
+            with translation.override("en"):
+                return super().get(nobodys).data
+        finally:
+            _load_enum_name_overrides.cache_clear()
+
+
+_making = threading.Lock()
+_kept: dict[Any, Any] = {}
+"""The document, once it has been made, by the paths that the site has."""
+
+
+def _forget(**kwargs: Any) -> None:
+    """It may be another one with other settings, as in a test."""
+    with _making:
+        _kept.clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="django_pm.api.schema")
 
 
 class DueDateInDocument(OpenApiSerializerFieldExtension):
