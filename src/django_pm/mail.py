@@ -54,6 +54,9 @@ FRESH_FOR = dt.timedelta(seconds=5)
 
 BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
+DOUBLINGS = 9
+"""After so many it is longer than that. Nothing is doubled more often: in the end no ``timedelta`` would hold it."""
+
 HUNG_UP = (0, 421)
 """After which answers, and after none, there is no talking on."""
 
@@ -315,7 +318,7 @@ class Batch:
         """Full jitter (Brooker, “Exponential Backoff And Jitter”): anywhere up to a bound that doubles."""
         if mail.attempts >= app_settings.MAIL_ATTEMPTS:
             return self._end(mail, MailState.FAILED, reason)
-        bound = min(BACK_OFF * 2**mail.attempts, LONGEST_BACK_OFF)
+        bound = min(BACK_OFF * 2 ** min(mail.attempts, DOUBLINGS), LONGEST_BACK_OFF)
         due_at = timezone.now() + bound * random.random()  # noqa: S311
         values = {"state": MailState.WAITING, "reason": reason[:500], "attempts": mail.attempts}
         self._rows([mail]).update(due_at=due_at, **values)

@@ -82,6 +82,19 @@ class TestRefusals:
             due_again()
         assert pauses == [2, 4, 8, 16]
 
+    def test_pauses_stay_within_their_bound_however_many_attempts_there_are(self, sink, settings, monkeypatch):
+        settings.DJANGO_PM = {"MAIL_ATTEMPTS": 60}
+        monkeypatch.setattr(random, "random", lambda: 1.0)
+        sink.answers["a@example.org"] = "451 Come back later"
+        reminders("a@example.org", "b@example.org")
+        Mail.objects.filter(recipient__email="a@example.org").update(attempts=50)
+        before = timezone.now()
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
+        assert sink.to() == ["b@example.org"]
+        mail = Mail.objects.get(state=MailState.WAITING)
+        assert mail.attempts == 51
+        assert round((mail.due_at - before) / dt.timedelta(hours=1)) == 6
+
     def test_it_is_given_up_in_the_end(self, sink, settings):
         settings.DJANGO_PM = {"MAIL_ATTEMPTS": 2}
         sink.answers["a@example.org"] = "451 Come back later"

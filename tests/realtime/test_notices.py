@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import threading
 import uuid
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from django_pm.events.relay import relay_events
 from django_pm.models import Notification, Reason
+from django_pm.realtime import notices
 from django_pm.services.notifications import inbox
 from tests.api.support import send, shown
 from tests.factories import make_member, make_project, make_task
@@ -107,6 +111,26 @@ def test_what_came_just_before_the_hub_began_is_told(site, project, viewer):
     with site.socket(viewer) as theirs:
         coming(theirs)
         assert theirs.frame()["notification"]["id"] == row.pk
+
+
+def test_what_is_old_is_not_told_after_a_beginning_that_failed(db, project, viewer):
+    """The database goes away between the two statements that a hub begins with."""
+    old = give(viewer, project)
+    Notification.objects.filter(pk=old.pk).update(created_at=timezone.now() - dt.timedelta(days=1))
+    asked = []
+
+    def fail_once(execute, sql, params, many, context):
+        asked.append(sql)
+        if len(asked) == 2:
+            raise OperationalError("terminating connection due to administrator command")
+        return execute(sql, params, many, context)
+
+    seen = notices.Seen()
+    with connection.execute_wrapper(fail_once), pytest.raises(OperationalError):
+        notices.look(seen, [viewer.pk], [])
+    young = give(viewer, project)
+    told, _invalid = notices.look(seen, [viewer.pk], [])
+    assert [json.loads(notice.frame.message["text"])["notification"]["id"] for notice in told] == [young.pk]
 
 
 def give(user, project, **values):

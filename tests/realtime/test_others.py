@@ -2,6 +2,7 @@
 
 import pytest
 
+from django_pm import access
 from django_pm.models import Event
 from django_pm.realtime import reading
 from tests.factories import make_project, make_task, make_user
@@ -57,3 +58,23 @@ def test_all_have_their_turn(turn, monkeypatch):
     found = turn()
     assert len(found) == OTHERS + 1
     assert not unnumbered()
+
+
+def test_one_that_cannot_be_read_is_told_once_until_it_can_be_read(turn, monkeypatch, caplog):
+    key, who_sees = turn.project.pk, access.who_sees
+
+    def fails(project_id, user_ids):
+        if project_id == key:
+            raise ZeroDivisionError("as a policy might")
+        return who_sees(project_id, user_ids)
+
+    def is_found():
+        return key in {each.news.project_id for each in turn(hinted=[key])}
+
+    assert is_found()
+    for times in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(access, "who_sees", fails)
+            assert not any(is_found() for _ in range(3))
+        assert caplog.text.count(f"Project {key} cannot be read") == times
+        assert is_found()

@@ -56,9 +56,10 @@ class Seen:
 
     def _begin(self) -> None:
         rows = Notification.objects.order_by()
-        self._floor = max(0, (rows.aggregate(last=Max("pk"))["last"] or 0) - LOOK_BACK)
-        old = rows.filter(pk__gt=self._floor, created_at__lt=timezone.now() - BEFORE_THE_HUB)
-        self._since = dict.fromkeys(old.values_list("pk", flat=True), time.monotonic())
+        floor = max(0, (rows.aggregate(last=Max("pk"))["last"] or 0) - LOOK_BACK)
+        old = rows.filter(pk__gt=floor, created_at__lt=timezone.now() - BEFORE_THE_HUB)
+        since = dict.fromkeys(old.values_list("pk", flat=True), time.monotonic())
+        self._floor, self._since = floor, since  # last: with a floor it has begun, and what is old would be new
 
     def _settle(self) -> None:
         long_ago = time.monotonic() - SETTLING_SECONDS
