@@ -85,6 +85,13 @@ class Composed:
         asked = [each for each in self.containers() if each["Service"] not in ("beat", "mailpit")]
         return len(asked) >= 11 and all(each["Health"] == "healthy" for each in asked)
 
+    def is_ready(self) -> bool:
+        """Whether the gateway has somebody behind it who can work."""
+        try:
+            return self.browser.ask("/readyz").status == 200
+        except OSError:
+            return False
+
     def subjects(self) -> list[str]:
         """Of the mail that has come to mailpit."""
         with urllib.request.urlopen(self._mail, timeout=10) as answer:  # noqa: S310 (its own address)

@@ -139,7 +139,7 @@ def test_backup_and_restore_as_docs_say(composed: Composed, tmp_path: Any) -> No
     composed.run("sh", "-ec", dump)
     lost = made(composed, "Lost")
     composed.run("sh", "-ec", "\n".join(restore))
-    until(lambda: composed.browser.ask("/readyz").status == 200, "the site is back", STARTED, pause=1)
+    until(composed.is_ready, "the site is back", STARTED, pause=1)
     assert composed.browser.ask(f"/projects/{kept}/", user=USER).json["name"] == "Kept"
     assert composed.browser.ask(f"/projects/{lost}/", user=USER).status == 404
     again = composed.browser.ask(f"{path}&epoch={feed['epoch']}", user=USER)
