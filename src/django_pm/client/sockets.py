@@ -30,6 +30,14 @@ CLOSE_SECONDS = 2.0
 UNOPENED = (InvalidHandshake, OSError, EOFError)
 
 
+def _address(proxy: httpx.Proxy) -> str:
+    """With the user and password that httpx keeps apart."""
+    if proxy.auth is None:
+        return str(proxy.url)
+    username, password = proxy.auth
+    return str(proxy.url.copy_with(username=username, password=password))
+
+
 class _Base:
     """What both wires know: how the site is reached, as its client was told for HTTP."""
 
@@ -42,7 +50,7 @@ class _Base:
         if proxy is None:
             proxy = True if self._told.get("trust_env", True) else None
         else:
-            proxy = str(proxy.url if isinstance(proxy, httpx.Proxy) else proxy)
+            proxy = _address(proxy) if isinstance(proxy, httpx.Proxy) else str(proxy)
         return {
             "open_timeout": step.seconds,
             "close_timeout": CLOSE_SECONDS,
@@ -55,6 +63,22 @@ class _Base:
     def _tls(self) -> ssl.SSLContext:
         told = {name: self._told[name] for name in ("verify", "cert", "trust_env") if name in self._told}
         return httpx.create_ssl_context(**told)
+
+
+# No redirect is followed, with ``await`` or without: the ticket would go along.
+
+if hasattr(sync_client, "reconnect"):  # since websockets 17.1; those before follow none
+
+    class _Connect(sync_client.reconnect):
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            return exc
+else:
+    _Connect = sync_client.connect  # type: ignore[assignment, misc]
+
+
+class _AsyncConnect(async_client.connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class Wire(_Base):
@@ -86,7 +110,7 @@ class Wire(_Base):
 
     def _open(self, step: Open) -> Refused | None:
         try:
-            self._socket = self._stack.enter_context(sync_client.connect(step.url, **self._options(step)))
+            self._socket = self._stack.enter_context(_Connect(step.url, **self._options(step)))
         except UNOPENED as error:
             return _refused(error)
         if self._is_shut:  # meanwhile
@@ -102,13 +126,6 @@ class Wire(_Base):
         """Close for good, since the client is closed."""
         self._is_shut = True
         self.close()
-
-
-class _Connect(async_client.connect):
-    """Follows no redirect, as the one without ``await``: the ticket would go along."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 class AsyncWire(_Base):
@@ -141,7 +158,7 @@ class AsyncWire(_Base):
 
     async def _open(self, step: Open) -> Refused | None:
         try:
-            self._socket = await self._stack.enter_async_context(_Connect(step.url, **self._options(step)))
+            self._socket = await self._stack.enter_async_context(_AsyncConnect(step.url, **self._options(step)))
         except UNOPENED as error:
             return _refused(error)
         if self._is_shut:  # meanwhile
