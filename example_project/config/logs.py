@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from urllib.parse import quote
 
 from django.http import HttpRequest, HttpResponse
 from django_pm import context
@@ -40,7 +41,7 @@ def request_id_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -
             logger.info(
                 "%s %s",
                 request.method,
-                request.path,  # without the query, where a search or an address may stand
+                quote(request.path),  # no line may begin in it; and without the query, where a search may stand
                 extra={"status": response.status_code, "milliseconds": round(1000 * (time.monotonic() - began), 1)},
             )
         return response

@@ -1,6 +1,7 @@
 """The example site as docker-compose.yml configures it: what Django's checks say, what is secure, what is logged."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,14 @@ def test_a_request_has_an_id_in_its_answer_and_its_log(site: Site, given: str, k
     (line,) = [line for line in lines if line["logger"] == "config.requests"]
     assert (line["request_id"], line["status"], line["level"]) == (request_id, 200, "INFO")
     assert line["message"] == "GET /accounts/login/"
+
+
+def test_nobody_forges_a_line_of_the_log(site: Site) -> None:
+    with site.served(*HTTP_SERVER, LOG_FORMAT="text", LOG_LEVEL="INFO"):
+        httpx.get(f"{site.url}/x%0A2026-01-01 INFO forged", trust_env=False)
+    log = (site.folder / "server.log").read_text()
+    assert "GET /x%0A2026-01-01%20INFO%20forged" in log
+    assert not re.search("^2026-01-01 INFO", log, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
