@@ -370,15 +370,32 @@ def make_database(url: str) -> None:
 def make_vhost(url: str) -> None:
     """Make the broker's virtual host if it is not there, which takes RabbitMQ's own command and its user or root."""
     user, vhost = re.findall(r"//([^:@/]*)[^/]*/(.*)$", url)[0]
-    if vhost in ("", "/"):
+    if vhost in ("", "/") or lets_in(url):
         return
     control = shutil.which("rabbitmqctl", path=PLACES)
     if not control:
         raise SystemExit("rabbitmqctl is not here: install RabbitMQ, or name a broker in STACK_BROKER_URL")
-    hosts = subprocess.run([control, "-q", "list_vhosts"], capture_output=True, text=True, check=True).stdout
-    if vhost not in hosts.split():
-        subprocess.run([control, "-q", "add_vhost", vhost], check=True)
-        subprocess.run([control, "-q", "set_permissions", "-p", vhost, user, ".*", ".*", ".*"], check=True)
+    commands = [
+        [control, "-q", "add_vhost", vhost],
+        [control, "-q", "set_permissions", "-p", vhost, user, ".*", ".*", ".*"],
+    ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode and "already exists" not in done.stdout + done.stderr:
+            by_hand = "".join(f"\n    sudo {shlex.join(each)}" for each in commands)
+            raise SystemExit(f"{(done.stderr or done.stdout).strip()}\nThis is to be done once, as root:{by_hand}")
+
+
+def lets_in(url: str) -> bool:
+    """Whether the broker does."""
+    from kombu import Connection
+
+    try:
+        with Connection(url, connect_timeout=5) as connection:
+            connection.connect()
+    except Exception:  # each transport has errors of its own
+        return False
+    return True
 
 
 def main(arguments: list[str]) -> int:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.example.site import ROOT, Browser
 from tests.serving.conftest import frame, listen
@@ -127,6 +128,15 @@ def test_a_rollout_fails_no_request(composed: Composed) -> None:
     count = composed.browser.ask(f"/tasks/{task}/comments/?count=true", user=USER).json["count"]
     assert count == answers["POST", 201]
     until(composed.is_whole, "all are healthy", STARTED, pause=1)
+
+
+def test_a_release_that_does_not_get_ready_is_taken_back(composed: Composed) -> None:
+    before = {each["ID"] for each in composed.containers() if each["Service"] == "api"}
+    with pytest.raises(AssertionError, match="The old containers of api go on"):
+        composed.run("scripts/compose_rollout.sh", "--without-gateway", TAG="third", PATIENCE="0")
+    assert {each["ID"] for each in composed.containers() if each["Service"] == "api"} == before
+    assert {composed.browser.ask("/readyz").status for _ in range(20)} == {200}
+    assert "resolve" in composed.compose("exec", "-T", "gateway", "cat", "/etc/nginx/conf.d/default.conf")
 
 
 def test_backup_and_restore_as_docs_say(composed: Composed, tmp_path: Any) -> None:
