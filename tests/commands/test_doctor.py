@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import time_machine
 from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
 from django.core.cache.backends.locmem import LocMemCache
@@ -551,7 +552,13 @@ class TestTheRest:
         )
         assert asked()[1] == "Broken: time zones. (1)"
 
-    def test_reports_that_nobody_makes(self):
+    @pytest.mark.parametrize("minutes", [5, 600])
+    def test_reports_that_nobody_makes(self, minutes):
+        """Just after their hour as well, when the day before has been left out for good."""
+        with time_machine.travel(dt.datetime(2030, 5, 1, 6, tzinfo=dt.UTC) + dt.timedelta(minutes=minutes), tick=False):
+            self.check_reports()
+
+    def check_reports(self):
         project = make_project()
         Project.objects.filter(pk=project.pk).update(created_at=timezone.now() - 48 * HOUR)
         assert line("reports").startswith(f"broken: none of today of 1 project: project {project.pk} → Run pm_run")
