@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from django_pm.access import RolePolicy
 from django_pm.models import Comment, Event, Membership, Project, Role, Task
 from tests.admin.support import fields_of, listed, make_staff, path, problems
 from tests.factories import make_comment, make_member, make_project, make_rule, make_task, make_user
@@ -313,3 +314,17 @@ def test_others_comments_are_for_managers(client, staff):
     assert save(client, comment, content="Shallower.") == ""
     comment.refresh_from_db()
     assert comment.content == "Shallower."
+
+
+class NobodyBegins(RolePolicy):
+    """A site whose projects come from elsewhere."""
+
+    def may(self, user, verb, obj):
+        return not (verb == "add" and isinstance(obj, Project)) and super().may(user, verb, obj)
+
+
+def test_a_project_is_made_only_by_whom_the_policy_lets(client, boss, settings):
+    settings.DJANGO_PM = {**settings.DJANGO_PM, "POLICY": "tests.admin.test_forms.NobodyBegins"}
+    assert client.get(path("project", "add")).status_code == 403
+    assert client.post(path("project", "add"), {"name": "Moon base"}).status_code == 403
+    assert not Project.objects.exists()

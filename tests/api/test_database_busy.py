@@ -16,17 +16,32 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def busy(tmp_path):
+def wait_in_vain(first, second):
+    """Somebody else is writing."""
+    first.execute("BEGIN IMMEDIATE")
+    second.execute("BEGIN IMMEDIATE")
+
+
+def come_too_late(first, second):
+    """Somebody else has written since this one read, in WAL without `IMMEDIATE`."""
+    second.execute("BEGIN")
+    second.execute("SELECT * FROM rows").fetchall()
+    first.execute("INSERT INTO rows VALUES (1)")
+    second.execute("INSERT INTO rows VALUES (2)")
+
+
+@pytest.fixture(params=[wait_in_vain, come_too_late])
+def busy(tmp_path, request):
     """Have the next INSERT fail as it does in a file that somebody else is writing to."""
-    with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as first:
-        first.execute("BEGIN IMMEDIATE")
+    first, second = (sqlite3.connect(tmp_path / "db.sqlite3", timeout=0, isolation_level=None) for _ in range(2))
+    with closing(first), closing(second):
+        first.execute("PRAGMA journal_mode = WAL")
+        first.execute("CREATE TABLE rows (number)")
 
         def execute(run, sql, values, many, context):
             if sql.startswith("INSERT INTO"):
-                second = sqlite3.connect(tmp_path / "db.sqlite3", timeout=0)
-                with closing(second), connection.wrap_database_errors:
-                    second.execute("BEGIN IMMEDIATE")
+                with connection.wrap_database_errors:
+                    request.param(first, second)
             return run(sql, values, many, context)
 
         yield connection.execute_wrapper(execute)

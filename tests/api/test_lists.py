@@ -183,6 +183,12 @@ class TestOrder:
             url = f"/tasks/?page_size=2&ordering={ordering}"
             assert [pk for page in pages(api, url) for pk in page] == in_order(project, ordering)
 
+    def test_texts_as_long_as_they_may_be(self, api, project):
+        for number in range(4):
+            make_task(project, title="😀" * 254 + str(number))
+        url = "/tasks/?ordering=title&page_size=1"
+        assert [pk for page in pages(api, url) for pk in page] == in_order(project, "title")
+
     def test_the_default_is_the_newest_first(self, api, project):
         tasks = [make_task(project, created_at=NOON - dt.timedelta(days=day)).pk for day in (2, 0, 1)]
         assert ids(api.get("/tasks/")) == [tasks[1], tasks[2], tasks[0]]

@@ -84,6 +84,16 @@ class TestManyProjects:
             Membership.objects.filter(project=last, user=reader)._raw_delete("default")
             assert socket.frame() == {"type": "access_lost", "project": last.pk}
 
+    def test_what_another_of_their_sockets_was_told_of_is_lost_too(self, site):
+        reader = make_user()
+        first, *_others, last = projects_of(reader, 5)
+        with site.socket(reader, query=f"?project={first.pk}") as narrow:
+            narrow.frame("welcome")
+            with site.socket(reader) as socket:
+                socket.frame("welcome")
+                Membership.objects.get(project=last, user=reader).delete()
+                assert socket.frame("access_lost")["project"] == last.pk
+
     def test_who_comes_to_see_too_many_connects_again(self, site):
         reader = make_user()
         projects_of(reader, 3)

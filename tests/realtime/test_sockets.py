@@ -9,13 +9,16 @@ from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from websockets.exceptions import InvalidStatus
+from rest_framework.test import APIClient
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from django_pm import access
 from django_pm.api.base import BaseAPIView
+from django_pm.models import Event
 from django_pm.models.ticket import Ticket
 from django_pm.realtime.asgi import notifications, with_notifications
 from tests.api.support import send
-from tests.factories import PASSWORD, login_name, make_task, make_token, make_user
+from tests.factories import PASSWORD, login_name, make_project, make_task, make_token, make_user
 from tests.realtime.conftest import session_of
 
 pytestmark = pytest.mark.postgres
@@ -36,6 +39,29 @@ class TestConnecting:
         basic = base64.b64encode(f"{login_name('owner')}:{PASSWORD}".encode()).decode()
         header = f"Bearer {make_token(owner).secret}" if kind == "token" else f"Basic {basic}"
         with site.socket(headers={"Authorization": header}) as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+
+    def test_guesses_are_limited(self, site, owner, project, settings):
+        """Before one is tried: a hash is slow, and takes a thread from those who are connected."""
+        settings.DJANGO_PM = {**settings.DJANGO_PM, "THROTTLE_ANONYMOUS": "3/min"}
+
+        def opened(password):
+            basic = base64.b64encode(f"{login_name('owner')}:{password}".encode()).decode()
+            with site.socket(headers={"Authorization": f"Basic {basic}"}, origin=None) as socket:
+                try:
+                    return socket.frame("welcome")["type"]
+                except ConnectionClosed as closed:
+                    return closed.rcvd.code
+
+        assert opened(PASSWORD) == "welcome"
+        assert [opened("wrong") for _ in range(3)] == [4401] * 3
+        assert opened(PASSWORD) == 4401
+        with site.socket(headers={"Authorization": f"Bearer {make_token(owner).secret}"}, origin=None) as socket:
+            socket.frame("welcome")
+
+    def test_a_session_counts_beside_the_password_of_a_proxy(self, site, owner, project):
+        proxys = base64.b64encode(b"visitor:of the proxy").decode()
+        with site.socket(owner, headers={"Authorization": f"Basic {proxys}"}) as socket:
             assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
 
     def test_a_ticket_opens_one_socket(self, site, api, project):
@@ -59,9 +85,13 @@ class TestConnecting:
 class Badge(BaseAuthentication):
     """A site's own: the name of a user, in a header of its own."""
 
-    def authenticate(self, request):
+    @staticmethod
+    def identify(request):
         name = request.headers.get("X-Badge")
         return (get_user_model().objects.get_by_natural_key(name), None) if name else None
+
+    def authenticate(self, request):
+        return self.identify(request)
 
 
 class TestTheSitesOwnAuthentication:
@@ -75,6 +105,21 @@ class TestTheSitesOwnAuthentication:
         with site.socket(headers={"X-Badge": login_name("owner")}, origin=None) as socket:
             assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
 
+    def test_a_ticket_is_held_to_what_its_credentials_are(self, site, owner, project, monkeypatch):
+        make_project(owner)
+
+        def held(self, request):
+            found = Badge.identify(request)
+            access.limit(found[0], access.Grant(project_ids=frozenset([project.pk])))
+            return found
+
+        monkeypatch.setattr(Badge, "authenticate", held)
+        api = APIClient(HTTP_X_BADGE=login_name("owner"))
+        ticket = send(api, "POST", "/notifications/ticket/").json()["ticket"]
+        with site.socket(query=f"?ticket={ticket}", origin=None) as socket:
+            assert socket.frame("welcome")["heads"] == {str(project.pk): 2}
+        assert send(api, "POST", "/tokens/", {"name": "all", "scope": "write"}).status_code == 403
+
     def test_not_from_another_sites_page(self, site, owner):
         headers = {"X-Badge": login_name("owner")}
         with pytest.raises(InvalidStatus), site.socket(origin="https://evil.example", headers=headers):
@@ -83,6 +128,33 @@ class TestTheSitesOwnAuthentication:
     def test_a_cookie_alone_is_no_session(self, site, owner):
         with site.socket(headers={"Cookie": f"sessionid={session_of(owner)}"}, origin=None) as socket:
             assert socket.closed() == 4401
+
+
+class TestNarrowed:
+    @pytest.mark.parametrize("how", ["query", "token"])
+    def test_what_the_hub_has_yet_to_read_elsewhere_is_not_told(self, site, owner, project, monkeypatch, how):
+        """Whose welcome is ahead of the hub reads for itself what comes next, of its own projects alone."""
+        monkeypatch.setattr("django_pm.realtime.hub.POLL_SECONDS", 1000)
+        other = make_project(owner)
+        task = make_task(other)
+        held = {"headers": {"Authorization": f"Bearer {make_token(owner, projects=[project]).secret}"}, "origin": None}
+        narrow = {"user": owner, "query": f"&project={project.pk}"} if how == "query" else held
+        query = "?resume=true" + narrow.pop("query", "")
+        with site.socket(owner) as follower:
+            follower.frame("welcome")
+            make_task(project, title="first")
+            follower.frame("task.created")  # so the hub has looked, and looks again when it is woken
+            # Without a wake, as from a process whose layer is slow.
+            Event.objects.create(project_id=other.pk, type="task.updated", object_type="task", object_id=task.pk)
+            with site.socket(**narrow, query=query) as socket:
+                socket.frame("welcome")
+                make_task(other, title="secret")
+                while follower.frame().get("changes", {}).get("title") != [None, "secret"]:
+                    pass
+                socket.send({"type": "resume", "since": {}})
+                socket.frame("resumed")
+                make_task(project, title="seen")
+                assert socket.frame("task.created")["project"] == project.pk
 
 
 class TestMountedByHand:

@@ -156,6 +156,9 @@ class ProjectAdmin(PolicyAdmin):
         link = in_list(Event, _("All events of this project"), project_id__exact=obj.pk)
         return format_html("{}<p>{}</p>", latest_events(obj), link)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and access.may(request.user, "add", Project())
+
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)

@@ -392,7 +392,7 @@ def _is_away(exc: Exception) -> bool:
 
     Or whether somebody else has written to SQLite for longer than its ``timeout``.
     """
-    if getattr(exc.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+    if getattr(exc.__cause__, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:  # above, it says how
         return True
     if not isinstance(exc, (InterfaceError, OperationalError)) or not hasattr(exc.__cause__, "sqlstate"):
         return False

@@ -11,6 +11,7 @@ A cache that is gone lets requests pass: a limit protects the site, and is no re
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from django.core.cache import caches
@@ -39,6 +40,21 @@ class RequestThrottle(BaseThrottle):
         who = f"user:{request.user.pk}" if signed_in else f"address:{self.get_ident(request)}"
         return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: self._passes(f"django_pm:throttle:{who}"), True)
 
+    def may_guess(self, request: Request) -> bool:
+        """Whether fewer guesses than ``THROTTLE_ANONYMOUS`` have failed at this address; asked before one is tried."""
+        return self._of_guesses(request, lambda key: self._counted(key) < self.limit)
+
+    def note_failed_guess(self, request: Request) -> None:
+        """One more."""
+        self._of_guesses(request, self._passes)
+
+    def _of_guesses(self, request: Request, ask: Callable[[str], bool]) -> bool:
+        if not app_settings.THROTTLE_ANONYMOUS:
+            return True
+        self.limit, self.seconds = parse_rate(app_settings.THROTTLE_ANONYMOUS)
+        key = f"django_pm:throttle:guesses:{self.get_ident(request)}"
+        return breaker_of(app_settings.THROTTLE_CACHE).call(lambda: ask(key), True)
+
     def wait(self) -> float | None:
         """Seconds until one more request fits."""
         return self.waiting
@@ -55,11 +71,21 @@ class RequestThrottle(BaseThrottle):
         except ValueError:  # the count was thrown out meanwhile, by a cache that is full or was emptied: no trouble
             return True
 
+    def _windows(self, key: str) -> tuple[str, str, float]:
+        """The names of the present and the previous one, and how many seconds of the present one have passed."""
+        window, passed = divmod(time.time(), self.seconds)
+        present, previous = (f"{key}:{self.seconds}:{int(number)}" for number in (window, window - 1))
+        return present, previous, passed
+
+    def _counted(self, key: str) -> float:
+        cache = caches[app_settings.THROTTLE_CACHE]
+        present, previous, passed = self._windows(key)
+        fading: float = (cache.get(previous) or 0) * (1 - passed / self.seconds)
+        return fading + (cache.get(present) or 0)
+
     def _count(self, key: str) -> bool:
         cache = caches[app_settings.THROTTLE_CACHE]
-        now = time.time()
-        window, passed = divmod(now, self.seconds)
-        present, previous = (f"{key}:{self.seconds}:{int(number)}" for number in (window, window - 1))
+        present, previous, passed = self._windows(key)
         fading = cache.get(previous) or 0
         cache.add(present, 0, timeout=2 * self.seconds)
         count = cache.incr(present)

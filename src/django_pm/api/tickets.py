@@ -10,6 +10,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_pm import access
 from django_pm.api.base import BaseAPIView
 from django_pm.api.fields import InstantField
 from django_pm.api.openapi import ApiSchema
@@ -42,6 +43,7 @@ class TicketView(BaseAPIView):
         token = request.auth if isinstance(request.auth, ApiToken) else None
         by_session = isinstance(request.successful_authenticator, SessionAuthentication)
         session_key = request.session.session_key if by_session else ""
-        ticket, expires_at = issue(request.user, token=token, session_key=session_key)
+        held_to = None if token else access.grant_of(request.user).project_ids
+        ticket, expires_at = issue(request.user, token=token, session_key=session_key, project_ids=held_to)
         body = {"ticket": ticket, "expires_at": InstantField().to_representation(expires_at)}
         return Response(body, status=status.HTTP_201_CREATED)

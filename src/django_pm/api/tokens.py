@@ -87,7 +87,7 @@ class ApiTokenViewSet(ObjectViewSet):
         if not app_settings.API_TOKENS:
             raise Http404
         super().initial(request, *args, **kwargs)
-        if isinstance(request.auth, ApiToken):
+        if isinstance(request.auth, ApiToken) or access.grant_of(request.user) != access.Grant():
             raise NotAllowed(_("A token does not manage tokens. Sign in yourself."))
 
     def rows(self) -> QuerySet[ApiToken]:

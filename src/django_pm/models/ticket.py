@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,8 @@ class Ticket(models.Model):
     token = models.ForeignKey(
         ApiToken, verbose_name=_("API token"), related_name="+", on_delete=models.CASCADE, null=True
     )
+    project_ids = models.JSONField(_("projects"), null=True, editable=False)
+    """Their keys as text, where the credentials were held to some; with a token, that tells it."""
     session_key = models.CharField(_("session key"), max_length=SESSION_KEY_LENGTH, blank=True, default="")
     expires_at = models.DateTimeField(_("expires at"), db_index=True)
 
@@ -38,7 +41,13 @@ class Ticket(models.Model):
         return f"{self.user_id} ({self.expires_at})"
 
 
-def issue(user: Any, *, token: ApiToken | None = None, session_key: str = "") -> tuple[str, dt.datetime]:
+def issue(
+    user: Any,
+    *,
+    token: ApiToken | None = None,
+    session_key: str = "",
+    project_ids: Collection[Any] | None = None,
+) -> tuple[str, dt.datetime]:
     """A new ticket for ``user``, and when it ends. Forgets those that have."""
     if len(session_key) > SESSION_KEY_LENGTH:
         session_key = ""  # of sessions in signed cookies, which the server could not ask for anyway
@@ -46,7 +55,14 @@ def issue(user: Any, *, token: ApiToken | None = None, session_key: str = "") ->
     secret = secrets.token_urlsafe(32)
     tickets = Ticket.objects.using(router.db_for_write(Ticket))
     tickets.filter(expires_at__lt=now).delete()
-    tickets.create(digest=digest_of(secret), user=user, token=token, session_key=session_key, expires_at=now + LIFETIME)
+    tickets.create(
+        digest=digest_of(secret),
+        user=user,
+        token=token,
+        project_ids=None if project_ids is None else sorted(map(str, project_ids)),
+        session_key=session_key,
+        expires_at=now + LIFETIME,
+    )
     return secret, now + LIFETIME
 
 

@@ -25,9 +25,9 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
 
 from django_pm import access
-from django_pm.api.authentication import grant_of_token
+from django_pm.api.authentication import bearer_of, grant_of_token
 from django_pm.api.handshake import authenticate
-from django_pm.models import ApiToken
+from django_pm.models import ApiToken, Project
 from django_pm.models.ticket import redeem
 from django_pm.users import active_users, has_column
 
@@ -67,7 +67,7 @@ def identify(scope: dict[str, Any]) -> Peer | None:
     ticket = request.GET.get("ticket")
     if ticket is not None:
         return _of_ticket(ticket)
-    if origin and "Authorization" not in request.headers and (peer := _of_session(request)):
+    if origin and bearer_of(request) is None and (peer := _of_session(request)):
         return peer
     return _of_headers(request)  # without an Origin it is no browser, so nothing came along that nobody meant to send
 
@@ -117,6 +117,9 @@ def _of_ticket(secret: str) -> Peer | None:
         return None
     if ticket.token is not None:
         access.limit(ticket.user, grant_of_token(ticket.token))
+    elif ticket.project_ids is not None:
+        keys = frozenset(map(Project._meta.pk.to_python, ticket.project_ids))
+        access.limit(ticket.user, access.Grant(project_ids=keys))
     return _peer(ticket.user, session_key=ticket.session_key, token_id=ticket.token_id)
 
 

@@ -223,8 +223,11 @@ class Connection:
             self._changed.set()
 
     def heartbeat(self) -> None:
-        """Say that the socket lives, and where the projects stand that moved since the last time."""
-        told = list(islice(self.touched, protocol.MAX_HEADS))
+        """Say that the socket lives, and where the projects stand that moved since the last time.
+
+        Of those that it is still to read something of itself, the hub's place would be ahead of what it has been sent.
+        """
+        told = list(islice((key for key in self.touched if key not in self.places), protocol.MAX_HEADS))
         self.touched.difference_update(told)
         heads = {str(key): place.seq for key in told if (place := self.hub.places.get(key)) is not None}
         self.next_heartbeat = time.monotonic() + protocol.HEARTBEAT_SECONDS
@@ -352,6 +355,7 @@ class Connection:
                 self.put(frame)
                 count += 1
             since = self.places[project_id] = page.place
+            self.touched.add(project_id)
             if not page.more:
                 return count
 

@@ -59,6 +59,11 @@ class Watcher:
             self.sight.keys.add(project_id)
         return self.sight.listed
 
+    def learn_too(self, sight: Sight) -> None:
+        """Note what another of their sockets has just been told of."""
+        if self.sight.keys is not None and not self.sight.listed:
+            self.sight.keys.update(sight.keys or ())
+
 
 class Hub:
     """The sockets of one event loop. Everything but what goes through ``ask`` runs on that loop, and needs no lock."""
@@ -103,10 +108,13 @@ class Hub:
         """Have ``socket`` told what happens from now on."""
         user_id = socket.credential.user_id
         watcher = self._watchers.setdefault(user_id, Watcher(welcome.sight))
+        watcher.learn_too(welcome.sight)
         watcher.sockets.add(socket)
         socket.joined_in = self._turn_number
         for key, place in welcome.follows.items():
             here = self._follow(key, place)
+            if not socket.allows(key):  # the welcome is of all that the user sees
+                continue
             if here != place:
                 socket.places[key] = place
             if here.epoch != place.epoch:
