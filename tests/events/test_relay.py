@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.management import call_command
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from django_pm.context import in_request, request_id
-from django_pm.events import subscribe
+from django_pm.events import relay, subscribe
 from django_pm.events.relay import LONGEST_BACKOFF, Relayed, relay_events
 from django_pm.events.retention import prune, prune_all, read_by_all
 from django_pm.events.subscribers import registered, unsubscribe
-from django_pm.models import Cursor, Event, ParkedEvent, Project, ProjectStream, Subscriber, Task
+from django_pm.management.commands import pm_relay_events
+from django_pm.models import Comment, Cursor, Event, ParkedEvent, Project, ProjectStream, Subscriber, Task
 from django_pm.services.notifications import notifying
 from tests import factories
 
@@ -407,3 +410,179 @@ def test_a_stream_that_cannot_be_numbered_keeps_nobody_else_waiting(
     relay_events()
     assert {project_id for project_id, _seq in ear.heard} == {other.pk}
     assert f"The events of project {project.pk} cannot be numbered" in caplog.text
+
+
+# What is refused at the commit
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRefusedAtTheCommit:
+    """A handler writes a row that points at a task that is gone: a foreign key is checked when all is committed."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self) -> Iterator[None]:
+        with time_machine.travel(timezone.now(), tick=False) as self.clock:
+            yield
+
+    @pytest.fixture
+    def heard(self, settings: Any, caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+        """The tasks of which a subscriber was told, which puts a comment on each."""
+        settings.DJANGO_PM = {"SUBSCRIBER_ATTEMPTS": 3}
+        caplog.set_level(logging.CRITICAL)
+        heard: list[str] = []
+
+        def comment(event: Event) -> None:
+            heard.append(event.object_id)
+            # By Django's own: ours would see that there is no such task.
+            QuerySet(Comment).bulk_create([Comment(task_id=event.object_id, author="handler", content="Seen.")])
+
+        subscribe("commenting", comment, types=["task.created"])
+        relay_events()
+        yield heard
+        unsubscribe("commenting")
+
+    def commented(self) -> list[str]:
+        return [str(key) for key in Comment.objects.order_by("pk").values_list("task_id", flat=True)]
+
+    def test_it_is_parked_and_the_rest_goes_on(self, heard: list[str]) -> None:
+        project, other = factories.make_project(), factories.make_project()
+        before, gone, *after = (factories.make_task(project) for _ in range(4))
+        elsewhere = factories.make_task(other)
+        key, *rest = (str(task.pk) for task in (gone, *after))
+        gone.delete()
+        relayed = relay_events()
+        assert relayed.failed == 1
+        assert set(self.commented()) == {str(before.pk), str(elsewhere.pk)}
+        assert relay_events() == Relayed(), "it is not time yet"
+        self.clock.shift(600)
+        assert relay_events() == Relayed(failed=1)
+        self.clock.shift(600)
+        assert relay_events() == Relayed(parked=1, delivered=3)  # the tasks after it, and its deletion
+        assert sorted(self.commented()) == sorted([str(before.pk), str(elsewhere.pk), *rest])
+        parked = ParkedEvent.objects.get()
+        assert Event.objects.get(uuid=parked.event_uuid).object_id == key
+        assert parked.error.startswith("IntegrityError: ")
+        head = ProjectStream.objects.get(pk=project.pk).seq
+        assert Cursor.objects.get(subscriber="commenting", project_id=project.pk).seq == head
+        assert relay_events() == Relayed()
+        # Once more than its attempts, in the batch that was undone; so were those in the same batch.
+        assert heard.count(key) == 3 + 1
+        assert {heard.count(each) for each in (str(before.pk), *rest)} == {2}
+
+    def test_all_that_come_to_nothing_are_parked(self, heard: list[str]) -> None:
+        project = factories.make_project()
+        tasks = [factories.make_task(project) for _ in range(3)]
+        Task.objects.filter(pk__in=[task.pk for task in tasks[:2]]).delete()
+        for _ in range(6):
+            relay_events()
+            self.clock.shift(600)
+        assert ParkedEvent.objects.count() == 2
+        assert self.commented() == [str(tasks[2].pk)]
+        assert relay_events() == Relayed()
+
+    def test_who_came_first_meanwhile_is_not_undone(self, heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another relay may have gone on between the commit that failed and the note of it."""
+        project = factories.make_project()
+        gone = factories.make_task(project)
+        gone.delete()
+        relay_events()
+        self.clock.shift(600)
+        refused = relay._refused
+
+        def too_late(*args: Any) -> Any:
+            cursors = Cursor.objects.filter(subscriber="commenting", project_id=project.pk)
+            cursors.update(seq=ProjectStream.objects.get(pk=project.pk).seq, attempts=0)
+            return refused(*args)
+
+        monkeypatch.setattr(relay, "_refused", too_late)
+        assert relay_events() == Relayed()
+        assert Cursor.objects.get(subscriber="commenting", project_id=project.pk).attempts == 0
+
+    def test_what_fails_after_the_commit_holds_up_no_other_project(
+        self, caplog: pytest.LogCaptureFixture, subscribed: Callable[..., Ear]
+    ) -> None:
+        ear = subscribed()
+        projects = [factories.make_project() for _ in range(3)]
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        ear.take_time = lambda: transaction.on_commit(fail)
+        relay_events()
+        assert {project_id for project_id, _seq in ear.heard} == {project.pk for project in projects}
+        for project in projects:
+            assert f"Subscriber ear could not be served in project {project.pk}" in caplog.messages
+        ear.heard.clear()
+        assert relay_events() == Relayed()
+        assert ear.heard == [], "it was committed"
+
+
+def test_a_database_that_is_away_is_not_asked_for_each_project(
+    project: Project, subscribed: Callable[..., Ear], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribed()
+    factories.make_project()
+    factories.make_task(project)
+    asked = []
+
+    def be_away(*args: Any) -> Any:
+        asked.append(args)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(relay, "_deliver", be_away)
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    assert relay_events() == Relayed()
+    assert len(asked) == 1
+    assert "Subscriber ear could not be served" in caplog.messages
+
+
+def test_a_number_may_be_parked_again(
+    project: Project, subscribed: Callable[..., Ear], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where its place was set back by `pm_epoch --mend`."""
+    settings.DJANGO_PM = {"SUBSCRIBER_ATTEMPTS": 1}
+    caplog.set_level(logging.CRITICAL)
+    ear = subscribed()
+    place = Cursor.objects.get(subscriber="ear", project_id=project.pk).seq
+    ear.failing = {"task.created"}
+    factories.make_task(project)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        assert relay_events() == Relayed(parked=1)
+        clock.shift(60)
+        Cursor.objects.filter(subscriber="ear", project_id=project.pk).update(seq=place)
+        assert relay_events() == Relayed(parked=1)
+        assert ParkedEvent.objects.get().parked_at == timezone.now()
+    assert relay_events() == Relayed()
+
+
+# The command
+
+
+def test_watching_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """As where the database was away for a moment."""
+    looks = iter([OperationalError("the database is starting up"), Relayed(delivered=1), KeyboardInterrupt])
+    let_go, slept, out = [], [], io.StringIO()
+
+    def look() -> Relayed:
+        found = next(looks)
+        if isinstance(found, Relayed):
+            return found
+        raise found
+
+    monkeypatch.setattr(pm_relay_events, "relay_events", look)
+    monkeypatch.setattr(pm_relay_events, "close_old_connections", lambda: let_go.append(True))
+    monkeypatch.setattr(pm_relay_events.time, "sleep", slept.append)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("pm_relay_events", watch=True, interval=7.0, stdout=out)
+    assert out.getvalue() == "delivered 1, failed 0, parked 0\n"
+    assert "The events could not be relayed; it is tried again." in caplog.messages
+    assert (len(let_go), slept) == (2, [7.0, 7.0])
+
+
+def test_once_fails_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Relayed:
+        raise OperationalError("the database is starting up")
+
+    monkeypatch.setattr(pm_relay_events, "relay_events", fail)
+    with pytest.raises(OperationalError):
+        call_command("pm_relay_events")

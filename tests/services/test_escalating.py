@@ -254,6 +254,28 @@ class TestTheLogOfStatuses:
         assert escalate(now=resync.created_at + 3 * DAY) == 1
         assert outcomes() == [(rule.pk, same.pk, "done"), (rule.pk, changed.pk, "done")]
 
+    @pytest.mark.parametrize("how", ["never recorded", "pruned"])
+    def test_a_resync_begins_nothing_anew_where_it_tells_nothing(self, project, now, how, monkeypatch, time_machine):
+        """An import that was too large to be told row by row, and a host that stamps all of it once a week."""
+        monkeypatch.setattr("django_pm.models.recorder.RESYNC_ABOVE", 2)
+        if how == "never recorded":
+            tasks = [Task(project=project, title="Dig", status="in_progress", priority="low") for _ in range(3)]
+            Task.objects.bulk_create(tasks)
+        else:
+            for _ in range(3):
+                make_task(project, status="in_progress", priority="low")
+            Event.objects.all().delete()
+        make_rule(project, **STUCK, **RAISE)
+        fired = []
+        for week in range(1, 5):
+            time_machine.move_to(now + week * 7 * DAY, tick=False)
+            fired.append(escalate())
+            Task.objects.update(metadata={"week": week})
+        assert not Event.objects.filter(object_type="task", changes__has_key="status").exists()
+        assert Event.objects.filter(type="project.resync").count() >= 4
+        assert fired == [3, 0, 0, 0]
+        assert {task.priority for task in Task.objects.all()} == {"medium"}
+
 
 class TestWhatCannotBeDone:
     def test_an_urgent_task_is_noted_and_told(self, project, now):

@@ -11,7 +11,7 @@ import random
 from collections import deque
 from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
 
@@ -68,7 +68,13 @@ def _relay(subscription: Subscription, for_at_most: dt.timedelta) -> Relayed:
     began = timezone.now()
     projects = deque(_behind(subscription))
     while projects and timezone.now() - began < for_at_most:
-        relayed, more = _deliver(subscription, projects[0])
+        try:
+            relayed, more = _deliver(subscription, projects[0])
+        except Exception:
+            if not connections[database()].is_usable():
+                raise  # nor could the others be served
+            logger.exception("Subscriber %s could not be served in project %s", subscription.name, projects[0])
+            relayed, more = Relayed(), False
         total += relayed
         if more:
             projects.rotate(-1)
@@ -104,38 +110,81 @@ def _behind(subscription: Subscription) -> list[Any]:
     return list(streams.order_by("?").values_list("project_id", flat=True))
 
 
-def _deliver(subscription: Subscription, project_id: Any) -> tuple[Relayed, bool]:
-    """One batch of one project's events, and whether to go on at once."""
+def _deliver(subscription: Subscription, project_id: Any, at_most: int = BATCH) -> tuple[Relayed, bool]:
+    """One batch of one project's events, and whether to go on at once.
+
+    What handlers wrote may be refused as late as its commit, as by a foreign key, which is deferred. Which of several
+    events it was, only a commit of each tells; of a single one it is the failure.
+    """
     using = database()
     cursors = Cursor.objects.using(using)
     # A stream without a cursor came into being after the subscriber did: from its beginning.
     cursors.bulk_create([Cursor(subscriber_id=subscription.name, project_id=project_id)], ignore_conflicts=True)
+    handed: list[Event] = []
+    try:
+        with transaction.atomic(using=using):
+            place = cursors.filter(subscriber=subscription.name, project_id=project_id)
+            cursor = place.select_for_update(skip_locked=True).first()
+            if cursor is None or (cursor.retry_at is not None and cursor.retry_at > timezone.now()):
+                return Relayed(), False
+            # One that has failed goes alone: if that was at the commit, the others would be undone with it again.
+            limit = 1 if cursor.attempts else at_most
+            begin = cursor.seq
+            relayed, going, is_over = Relayed(), True, False
+            until = timezone.now() + BATCH_FOR
+            events = Event.objects.using(using).filter(project_id=project_id, seq__gt=cursor.seq).order_by("seq")
+            for event in events[:limit]:
+                handed.append(event)
+                if event.seq != cursor.seq + 1:
+                    logger.warning(
+                        "Subscriber %s missed events %s to %s of project %s: they were pruned",
+                        subscription.name,
+                        cursor.seq + 1,
+                        event.seq - 1,  # type: ignore[operator]
+                        project_id,
+                    )
+                outcome, going = _hand_over(subscription, cursor, event)
+                relayed += outcome
+                is_over = timezone.now() >= until
+                if is_over or not going:
+                    break
+            cursor.save()
+    except OperationalError:
+        raise  # the database's own trouble, not that of an event
+    except DatabaseError as error:
+        if not handed:
+            raise
+        if len(handed) > 1:
+            return _one_by_one(subscription, project_id, len(handed))
+        return _refused(subscription, handed[0], begin, error)
+    return relayed, going and (is_over or len(handed) == limit)
+
+
+def _one_by_one(subscription: Subscription, project_id: Any, count: int) -> tuple[Relayed, bool]:
+    """The next ``count`` events, each committed by itself, and whether to go on at once."""
+    total, more = Relayed(), True
+    until = timezone.now() + BATCH_FOR
+    for _ in range(count):
+        relayed, more = _deliver(subscription, project_id, at_most=1)
+        total += relayed
+        if not more or timezone.now() >= until:
+            break
+    return total, more
+
+
+def _refused(subscription: Subscription, event: Event, begin: int, error: Exception) -> tuple[Relayed, bool]:
+    """Note the failure of an event that was handed over from ``begin``, and was undone at its commit."""
+    using = database()
     with transaction.atomic(using=using):
-        place = cursors.filter(subscriber=subscription.name, project_id=project_id)
+        # Another relay may have gone on from there meanwhile, or what failed came after the commit.
+        place = Cursor.objects.using(using).filter(subscriber=subscription.name, project_id=event.project_id, seq=begin)
         cursor = place.select_for_update(skip_locked=True).first()
-        if cursor is None or (cursor.retry_at is not None and cursor.retry_at > timezone.now()):
+        if cursor is None:
             return Relayed(), False
-        events = Event.objects.using(using).filter(project_id=project_id, seq__gt=cursor.seq).order_by("seq")[:BATCH]
-        relayed, going = Relayed(), True
-        count, is_over = 0, False
-        until = timezone.now() + BATCH_FOR
-        for event in events:
-            count += 1
-            if event.seq != cursor.seq + 1:
-                logger.warning(
-                    "Subscriber %s missed events %s to %s of project %s: they were pruned",
-                    subscription.name,
-                    cursor.seq + 1,
-                    event.seq - 1,  # type: ignore[operator]
-                    project_id,
-                )
-            outcome, going = _hand_over(subscription, cursor, event)
-            relayed += outcome
-            is_over = timezone.now() >= until
-            if is_over or not going:
-                break
+        with in_request(request_id_of(event.origin)):
+            outcome, going = _failed(subscription, cursor, event, error)
         cursor.save()
-    return relayed, going and (is_over or count == BATCH)
+    return outcome, going
 
 
 def _hand_over(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[Relayed, bool]:
@@ -153,21 +202,34 @@ def _called(subscription: Subscription, cursor: Cursor, event: Event) -> tuple[R
             if subscription.wants(event):
                 subscription.handler(event)
     except Exception as error:
-        logger.warning("Subscriber %s failed on event %s", subscription.name, event.uuid, exc_info=True)
-        cursor.attempts += 1
-        if cursor.attempts < app_settings.SUBSCRIBER_ATTEMPTS:
-            longest = min(BACKOFF * 2 ** min(cursor.attempts, DOUBLINGS), LONGEST_BACKOFF)
-            cursor.retry_at = timezone.now() + longest * random.random()  # noqa: S311 (full jitter, no secret)
-            return Relayed(failed=1), False
-        ParkedEvent.objects.using(database()).create(
-            subscriber_id=subscription.name,
-            project_id=event.project_id,
-            seq=event.seq,  # type: ignore[misc]  # numbered, or it would not be handed over
-            event_uuid=event.uuid,
-            error=f"{type(error).__name__}: {error}"[:10_000],
-        )
-        outcome = Relayed(parked=1)
-    else:
-        outcome = Relayed(delivered=1)
+        return _failed(subscription, cursor, event, error)
+    _step(cursor, event)
+    return Relayed(delivered=1), True
+
+
+def _failed(subscription: Subscription, cursor: Cursor, event: Event, error: Exception) -> tuple[Relayed, bool]:
+    """Count the failure; after too many park the event and step over it. The second value as in ``_hand_over``."""
+    logger.warning("Subscriber %s failed on event %s", subscription.name, event.uuid, exc_info=error)
+    cursor.attempts += 1
+    if cursor.attempts < app_settings.SUBSCRIBER_ATTEMPTS:
+        longest = min(BACKOFF * 2 ** min(cursor.attempts, DOUBLINGS), LONGEST_BACKOFF)
+        cursor.retry_at = timezone.now() + longest * random.random()  # noqa: S311 (full jitter, no secret)
+        return Relayed(failed=1), False
+    # It may be there: where the place was set back (``pm_epoch --mend``), a number is handed over, and parked, again.
+    ParkedEvent.objects.using(database()).update_or_create(
+        subscriber_id=subscription.name,
+        project_id=event.project_id,
+        seq=event.seq,  # type: ignore[misc]  # numbered, or it would not be handed over
+        defaults={
+            "event_uuid": event.uuid,
+            "error": f"{type(error).__name__}: {error}"[:10_000],
+            "parked_at": timezone.now(),
+        },
+    )
+    _step(cursor, event)
+    return Relayed(parked=1), True
+
+
+def _step(cursor: Cursor, event: Event) -> None:
+    """Have done with the event."""
     cursor.seq, cursor.attempts, cursor.retry_at = event.seq, 0, None  # type: ignore[assignment]
-    return outcome, True

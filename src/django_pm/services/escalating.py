@@ -160,8 +160,10 @@ def _stuck(rule: EscalationRule, now: dt.datetime) -> QuerySet[Any]:
     resyncs = log.filter(object_type="project", object_id=str(rule.project_id), type=event_types.PROJECT_RESYNC)
     if (resynced := resyncs.aggregate(last=Max("created_at"))["last"]) is not None:
         status = told.annotate(status=KT("changes__status__1")).values("status")[:1]
+        # With nothing told, nothing is another: it counts from its creation, however many resyncs come.
+        last_told = Coalesce(Subquery(status, output_field=TextField()), F("status"), output_field=TextField())
         since = Case(
-            When(status=Subquery(status, output_field=TextField()), then=since),
+            When(status=last_told, then=since),
             default=Greatest(since, Value(resynced, DateTimeField())),
         )
     before = now - rule.patience
