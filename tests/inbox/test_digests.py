@@ -15,7 +15,7 @@ from django_pm.mail import send_queue
 from django_pm.models import Mail, MailKind, MailState, Notification, NotificationPreferences, Role
 from django_pm.models.mail import KEPT_FOR
 from django_pm.services import pruning, reminders, reports
-from django_pm.services.notifications import digests, inbox
+from django_pm.services.notifications import digests, inbox, notices
 from django_pm.services.pruning import prune
 from tests import factories
 from tests.inbox.test_mail import reachable
@@ -176,6 +176,20 @@ def test_the_bound_is_one_of_what_is_told(sink, clock, ben, project, monkeypatch
     assert "more." not in text
 
 
+def test_the_log_is_asked_for_each_event_once(clock, ben, project, owner):
+    """And not in each project for those of all the others too."""
+    NotificationPreferences.objects.update(channels={"assigned": ["digest"], "commented": ["digest"]})
+    for place in (project, *(factories.make_project(owner, {ben: Role.MEMBER}) for _each in range(3))):
+        factories.make_comment(give(ben, place))
+    relay_events()
+    notifications = list(Notification.objects.filter(recipient=ben).exclude(reason="added"))
+    with CaptureQueriesContext(connection) as captured:
+        items = notices.read(notifications)
+    assert all(item.event for item in items.values())
+    asked = "".join(query["sql"] for query in captured).replace("-", "")
+    assert [asked.count(each.event_uuid.hex) for each in notifications] == [1] * 8
+
+
 @pytest.mark.parametrize(
     ("meanwhile", "expected"),
     [
@@ -286,6 +300,80 @@ class TestOverdue:
         clock.move_to(MORNING + 2 * HOUR)
         assert len(sent(sink)) == 1
         assert sink.to() == [cleo.email]
+
+    def test_what_is_due_after_the_hour_waits_for_the_next(self, sink, clock, ben, project):
+        factories.make_task(project, assignee=ben, due_date=MORNING + 8 * HOUR)
+        clock.move_to(MORNING + HOUR)
+        assert sent(sink) == []
+        clock.move_to(MORNING + 9 * HOUR)
+        assert sent(sink) == [], "it was not overdue when the hour struck"
+        clock.move_to(MORNING + HOUR + DAY)
+        assert len(sent(sink)) == 1
+
+    @pytest.mark.parametrize(("due", "number"), [(-1, 0), (0, 0), (1, 1)], ids=["after", "at", "before"])
+    def test_the_hour_is_the_border(self, sink, clock, ben, project, due, number):
+        second = dt.timedelta(seconds=1)
+        factories.make_task(project, assignee=ben, due_date=MORNING + HOUR - due * second)
+        clock.move_to(MORNING + 2 * HOUR)
+        assert len(sent(sink)) == number
+
+    def test_a_schedule_that_was_off_makes_up_for_the_last_hour(self, sink, clock, ben, project):
+        """What it tells is what is overdue as it leaves."""
+        factories.make_task(project, assignee=ben, title="Before", due_date=MORNING + 2 * DAY)
+        factories.make_task(project, assignee=ben, title="After", due_date=MORNING + 3 * DAY + 3 * HOUR)
+        clock.move_to(MORNING + 3 * DAY + 4 * HOUR)
+        [text] = sent(sink)
+        assert "Before" in text
+        assert "After" in text
+        assert sent(sink) == []
+
+    def test_a_schedule_that_was_off_since_before_it_was_due(self, sink, clock, ben, project):
+        factories.make_task(project, assignee=ben, due_date=MORNING + 3 * DAY + 3 * HOUR)
+        clock.move_to(MORNING + 3 * DAY + 4 * HOUR)
+        assert sent(sink) == []
+        clock.move_to(MORNING + 4 * DAY + HOUR)
+        assert len(sent(sink)) == 1
+
+    def test_who_asks_for_it_after_the_hour(self, sink, clock, ben, project, people):
+        """Is told at once of what has been overdue since before it, and else when the hour comes."""
+        dora, cleo = reachable(people("dora")), reachable(people("cleo"))
+        factories.make_task(project, assignee=cleo, due_date=MORNING)
+        factories.make_task(project, assignee=dora, due_date=MORNING + 2 * HOUR)
+        clock.move_to(MORNING + 3 * HOUR)
+        assert sent(sink) == []
+        for user in (cleo, dora):
+            NotificationPreferences.objects.create(user=user, digest_hour=7, overdue_digest=True)
+        assert len(sent(sink)) == 1
+        assert sink.to() == [cleo.email]
+        clock.move_to(MORNING + HOUR + DAY)
+        assert len(sent(sink)) == 2
+
+    def test_each_has_an_hour_of_their_own(self, sink, clock, ben, project, people):
+        cleo = reachable(people("cleo"))
+        NotificationPreferences.objects.create(user=cleo, digest_hour=9, overdue_digest=True)
+        for user in (ben, cleo):
+            factories.make_task(project, assignee=user, due_date=MORNING + 2 * HOUR)
+        clock.move_to(MORNING + 4 * HOUR)
+        assert len(sent(sink)) == 1
+        assert sink.to() == [cleo.email]
+
+    def test_with_a_bound(self, sink, clock, ben, project, monkeypatch):
+        """Of each person's, and only as many are read in full; what they do not see takes no room."""
+        monkeypatch.setattr(digests, "MOST_ITEMS", 3)
+        hidden = factories.make_project()
+        for number in range(5):
+            self.late(ben, hidden, f"Hidden {number}", by=10 * DAY)
+            self.late(ben, project, f"Dig {number}", by=(9 - number) * DAY)
+        clock.move_to(MORNING + HOUR)
+        assert digests.queue_due() == 1
+        with CaptureQueriesContext(connection) as captured:
+            [overdue] = digests.still_overdue(list(Mail.objects.all()), timezone.now()).values()
+        assert [task.title for task in overdue.tasks] == ["Dig 0", "Dig 1", "Dig 2"]
+        assert overdue.more == 2
+        full = [query["sql"] for query in captured if '"description"' in query["sql"]]
+        assert len(full) == 1
+        keys = {str(task.pk) for task in overdue.tasks}
+        assert set(full[0].rpartition('"id" IN (')[2].partition(")")[0].split(", ")) == keys
 
     def test_what_is_completed_before_it_leaves(self, sink, clock, ben, project):
         task = self.late(ben, project)

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from django_pm.conf import AppSettings, app_settings
+from django_pm.events import feed
 from django_pm.models import Channel, NotificationPreferences, ProjectChannels, Reason
 
 Channels = tuple[str, ...]
@@ -73,7 +74,7 @@ def wanted(reason: str, mine: NotificationPreferences, of_project: Mapping[str, 
 
 
 class Choices:
-    """What these people chose, for all projects and for each of these, read at once."""
+    """What these people chose, for all projects and for each of these, read at once, and where it is written."""
 
     def __init__(self, user_ids: Iterable[Any], project_ids: Iterable[Any]) -> None:
         self._mine: dict[Any, NotificationPreferences] = {}
@@ -81,9 +82,9 @@ class Choices:
         self._of_projects: dict[tuple[Any, Any], dict[str, Any]] = {}
         projects = set(project_ids)
         for keys in chunks(set(user_ids)):
-            mine = NotificationPreferences.objects.filter(user__in=keys)
+            mine = NotificationPreferences.objects.using(feed.database()).filter(user__in=keys)
             self._mine |= {each.user_id: each for each in mine.only("user", "channels", *MAIL_COLUMNS.values())}
-            here = ProjectChannels.objects.filter(project_id__in=projects, user__in=keys)
+            here = ProjectChannels.objects.using(feed.database()).filter(project_id__in=projects, user__in=keys)
             rows = here.values_list("user", "project_id", "channels")
             self._of_projects |= {(user_id, project_id): channels for user_id, project_id, channels in rows}
 

@@ -1,7 +1,8 @@
 """Digests: what somebody was told of since the last one, and which of their tasks are overdue.
 
 Each goes out once for each day of its recipient, when the hour that they chose has come in their time zone; whoever
-looks later makes up for it. A notification is carried by one digest: which, stands in its row.
+looks later makes up for it. A notification is carried by one digest: which, stands in its row. All is read where it is
+written: what a replica that is behind does not know would be left out for good.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import IntegrityError, router, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
 from django_pm import access
 from django_pm.conf import app_settings
+from django_pm.events import feed
 from django_pm.models import (
     Channel,
     Mail,
@@ -59,13 +61,14 @@ def queue_due(*, now: dt.datetime | None = None) -> int:
 
 
 def _undigested() -> QuerySet[Any]:
-    rows = Notification.objects.filter(by_mail=Channel.DIGEST, mail__isnull=True, read_at__isnull=True)
+    waiting = {"by_mail": Channel.DIGEST, "mail__isnull": True, "read_at__isnull": True}
+    rows = Notification.objects.using(feed.database()).filter(**waiting)
     return rows.order_by("recipient").values_list("recipient", flat=True).distinct()
 
 
 def _overdue(at: dt.datetime) -> QuerySet[Any]:
     tasks = Task.objects.overdue(at=at).order_by().filter(assignee=OuterRef("user"))
-    asking = NotificationPreferences.objects.filter(Exists(tasks), overdue_digest=True)
+    asking = NotificationPreferences.objects.using(feed.database()).filter(Exists(tasks), overdue_digest=True)
     return asking.order_by("user").values_list("user", flat=True)
 
 
@@ -81,14 +84,14 @@ def _chunks(people: QuerySet[Any]) -> Iterator[list[Any]]:
 def _once(queue: Callable[[dict[Any, Day]], int], user_ids: list[Any], at: dt.datetime) -> int:
     days = _days(user_ids, at)
     try:
-        with transaction.atomic(using=router.db_for_write(Mail)):
+        with transaction.atomic(using=feed.database()):
             return queue(days)
     except IntegrityError:  # somebody else queues the same at this moment
         return 0
 
 
 def _days(user_ids: Collection[Any], at: dt.datetime) -> dict[Any, Day]:
-    preferences = NotificationPreferences.objects.in_bulk(user_ids)
+    preferences = NotificationPreferences.objects.using(feed.database()).in_bulk(user_ids)
     return {user_id: _day(preferences.get(user_id), at) for user_id in user_ids}
 
 
@@ -103,7 +106,7 @@ def _day(preferences: NotificationPreferences | None, at: dt.datetime) -> Day:
 
 def _queue_digests(days: dict[Any, Day]) -> int:
     """What came before the hour of the day. What came behind it waits for the next."""
-    rows = Notification.objects.using(router.db_for_write(Notification)).filter(
+    rows = Notification.objects.using(feed.database()).filter(
         recipient__in=days, by_mail=Channel.DIGEST, mail__isnull=True, read_at__isnull=True
     )
     mine = defaultdict(list)
@@ -121,12 +124,16 @@ def _queue_digests(days: dict[Any, Day]) -> int:
 
 
 def _queue_overdue(days: dict[Any, Day]) -> int:
-    return len(_insert(MailKind.OVERDUE, days))
+    """Of those who had something overdue when their hour came. What is due behind it waits for the next."""
+    latest = max(day.since for day in days.values())
+    rows = Task.objects.using(feed.database()).overdue(at=latest).filter(assignee__in=days).order_by()
+    earliest = rows.values_list("assignee").annotate(Min("due_date"))
+    return len(_insert(MailKind.OVERDUE, {user: days[user] for user, due in earliest if due < days[user].since}))
 
 
 def _insert(kind: MailKind, days: dict[Any, Day]) -> list[Mail]:
     """A message of this kind for each day that has none yet."""
-    mails = Mail.objects.using(router.db_for_write(Mail))
+    mails = Mail.objects.using(feed.database())
     there = mails.filter(kind=kind, recipient__in=days, occurrence__in={day.date.isoformat() for day in days.values()})
     known = set(there.values_list("recipient", "occurrence"))
     new = [
@@ -154,12 +161,13 @@ class Overdue(NamedTuple):
 
 def still_wanted(mails: Collection[Mail]) -> dict[Any, Digest | str]:
     """By the key of the message, what it is to say, or why it is not to be sent any more."""
-    rows = Notification.objects.filter(mail__in=[mail.pk for mail in mails], read_at__isnull=True).order_by("pk")
-    items = notices.read(list(rows))
+    using = feed.database()
+    rows = Notification.objects.using(using).filter(mail__in=[mail.pk for mail in mails], read_at__isnull=True)
+    items = notices.read(list(rows.order_by("pk")))
     wanted = notices.wanting([item.notification for item in items.values()], Channel.DIGEST)
-    projects = Project.objects.in_bulk({item.notification.project_id for item in items.values()})
+    projects = Project.objects.using(using).in_bulk({item.notification.project_id for item in items.values()})
     keys = {item.notification.task_id for item in items.values() if item.notification.task_id is not None}
-    tasks = Task.objects.in_bulk(keys)
+    tasks = Task.objects.using(using).in_bulk(keys)
     due = _still_due([item for item in items.values() if item.reason == Reason.DUE_SOON], tasks)
     told = defaultdict(list)
     for key, item in items.items():
@@ -211,20 +219,25 @@ def _cut(parts: list[tuple[Project, Task | None, list[Item]]]) -> Digest:
 def still_overdue(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Overdue | str]:
     """By the key of the message, the tasks that it is to tell of, or why it is not to be sent any more."""
     people = {mail.recipient_id for mail in mails}
-    asking = NotificationPreferences.objects.filter(user__in=people, overdue_digest=True)
+    using = feed.database()
+    asking = NotificationPreferences.objects.using(using).filter(user__in=people, overdue_digest=True)
     wanted = set(asking.values_list("user", flat=True))
     seen = access.visible_to_each(people)
-    tasks = defaultdict(list)
-    rows = Task.objects.overdue(at=now).filter(assignee__in=people & wanted).select_related("project")
-    for task in rows.order_by("due_date", "pk"):
-        if (keys := seen[task.assignee_id]) is None or task.project_id in keys:
-            tasks[task.assignee_id].append(task)
+    mine = defaultdict(list)
+    rows = Task.objects.using(using).overdue(at=now).filter(assignee__in=people & wanted)
+    for key, user_id, project_id in rows.order_by("due_date", "pk").values_list("pk", "assignee", "project"):
+        if (keys := seen[user_id]) is None or project_id in keys:
+            mine[user_id].append(key)
+    # Somebody may have thousands: only those that are told of are read in full.
+    told = [key for some in mine.values() for key in some[:MOST_ITEMS]]
+    tasks = rows.select_related("project").in_bulk(told)
 
     def verdict(mail: Mail) -> Overdue | str:
         if mail.recipient_id not in wanted:
             return "The recipient does not want it any more."
-        if not (mine := tasks[mail.recipient_id]):
+        every = mine[mail.recipient_id]
+        if not (some := [tasks[key] for key in every[:MOST_ITEMS] if key in tasks]):
             return "Nothing is overdue any more."
-        return Overdue(mine[:MOST_ITEMS], max(0, len(mine) - MOST_ITEMS))
+        return Overdue(some, max(0, len(every) - MOST_ITEMS))
 
     return {mail.pk: verdict(mail) for mail in mails}

@@ -78,11 +78,14 @@ def mark_read(rows: QuerySet[Notification]) -> int:
 def still_seen(notifications: Collection[Notification]) -> dict[Any, set[Any]]:
     """By key, those that their recipients may see now and whose task is there: each with the projects that it tells of.
 
-    That is its own, and the one where the task is by now. Asked for all at once.
+    That is its own, and the one where the task is by now. Asked for all at once, and where it is written: by it is
+    decided whether something is told at all.
     """
-    tasks = Task.objects.filter(pk__in={each.task_id for each in notifications if each.task_id is not None})
+    using = feed.database()
+    keys_of_tasks = {each.task_id for each in notifications if each.task_id is not None}
+    tasks = Task.objects.using(using).filter(pk__in=keys_of_tasks)
     home = dict(tasks.values_list("pk", "project"))
-    projects = Project.objects.filter(pk__in={each.project_id for each in notifications})
+    projects = Project.objects.using(using).filter(pk__in={each.project_id for each in notifications})
     there = set(projects.values_list("pk", flat=True))  # whoever sees all of them sees none that is gone
     seen = access.visible_to_each({each.recipient_id for each in notifications})
 

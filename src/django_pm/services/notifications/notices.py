@@ -1,7 +1,8 @@
 """Notifications by mail, at once: those of one task to one person leave together, after a short wait.
 
 Queued, a message has no text. When it leaves, it says what is still so: what was read meanwhile, is gone, was taken
-back or is not wanted by mail any more is left out, and a message of which nothing is left does not leave.
+back or is not wanted by mail any more is left out, and a message of which nothing is left does not leave. So that is
+read where it is written: to a replica that is behind, what is new is gone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from django.db import router
-
 from django_pm.conf import app_settings
+from django_pm.events import feed
 from django_pm.models import (
     Channel,
     Comment,
@@ -49,7 +49,7 @@ def queue(notifications: Iterable[Notification], now: dt.datetime) -> None:
 
 def _queue(key: str, notifications: list[Notification], now: dt.datetime) -> None:
     """The same for those that are about one thing, one for each recipient."""
-    mails = Mail.objects.using(router.db_for_write(Mail))
+    mails = Mail.objects.using(feed.database())
     waiting: dict[Any, Mail] = {}
     for some in channels.chunks([each.recipient_id for each in notifications]):
         rows = mails.filter(kind=MailKind.NOTICE, object_id=key, recipient__in=some)
@@ -112,13 +112,15 @@ class Notice(NamedTuple):
 def still_wanted(mails: Collection[Mail]) -> dict[Any, Notice | str]:
     """By the key of the message, what it is to say, or why it is not to be sent any more."""
     carried: dict[Any, list[Notification]] = defaultdict(list)
-    for each in Notification.objects.filter(mail__in=[mail.pk for mail in mails]).order_by("pk"):
+    using = feed.database()
+    rows = Notification.objects.using(using).filter(mail__in=[mail.pk for mail in mails])
+    for each in rows.order_by("pk"):
         carried[each.mail_id].append(each)
     every = [each for some in carried.values() for each in some]
     items = read(every)
     wanted = wanting(every, Channel.MAIL)
-    projects = Project.objects.in_bulk({each.project_id for each in every})
-    tasks = Task.objects.select_related("project").in_bulk({each.task_id for each in every} - {None})
+    projects = Project.objects.using(using).in_bulk({each.project_id for each in every})
+    tasks = Task.objects.using(using).select_related("project").in_bulk({each.task_id for each in every} - {None})
 
     def verdict(mail: Mail) -> Notice | str:
         mine = carried.get(mail.pk, [])
@@ -142,7 +144,8 @@ def read(notifications: Collection[Notification]) -> dict[Any, Item]:
     seen = inbox.still_seen(notifications)
     rows = [each for each in notifications if each.pk in seen]
     events = {event.uuid: event for event in _events(rows)}
-    comments = Comment.objects.in_bulk({int(each.object_id) for each in rows if each.object_type == "comment"})
+    keys = {int(each.object_id) for each in rows if each.object_type == "comment"}
+    comments = Comment.objects.using(feed.database()).in_bulk(keys)
     items = {}
     for each in rows:
         comment = comments.get(int(each.object_id)) if each.object_type == "comment" else None
@@ -153,14 +156,17 @@ def read(notifications: Collection[Notification]) -> dict[Any, Item]:
 
 
 def _events(notifications: Iterable[Notification]) -> Iterable[Event]:
-    """Theirs: found by project and object, which the log has an index of, and not by their names."""
-    names = {each.event_uuid for each in notifications}
-    keys: dict[tuple[Any, str], set[str]] = defaultdict(set)
+    """Theirs: found by project and object, which the log has an index of, and not by their names.
+
+    Each is asked for where it is, so a statement grows with what is in one project and not with all of them.
+    """
+    places: dict[tuple[Any, str], list[Notification]] = defaultdict(list)
     for each in notifications:
-        keys[each.project_id, each.object_type].add(each.object_id)
-    for (project_id, kind), object_ids in keys.items():
-        rows = Event.objects.filter(project_id=project_id, object_type=kind, object_id__in=object_ids)
-        yield from rows.filter(uuid__in=names)
+        places[each.project_id, each.object_type].append(each)
+    for (project_id, kind), some in places.items():
+        object_ids, names = {each.object_id for each in some}, {each.event_uuid for each in some}
+        rows = Event.objects.using(feed.database()).filter(project_id=project_id, object_type=kind)
+        yield from rows.filter(object_id__in=object_ids, uuid__in=names)
 
 
 def wanting(notifications: Collection[Notification], channel: Channel) -> set[Any]:

@@ -2,7 +2,8 @@
 
 Two steps: what the event says of people (``_HANDLERS``, by its type), and who of them is told where (``tell``): whoever
 sees the project now, except for whoever did it. What a person has to do with a task is noted in the order of the
-stream, so it is the same whenever the events are read.
+stream, so it is the same whenever the events are read. All of it is read where it is written: what a replica that is
+behind does not know, nobody would ever be told of.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import router
 from django.utils import timezone
 
 from django_pm import access
 from django_pm.event_types import OMITTED
+from django_pm.events import feed
 from django_pm.models import Channel, Comment, Event, Membership, Notification, Reason, Role, Task
 from django_pm.services.notifications import channels, notices, watching
 from django_pm.services.notifications.mentions import mentioned_in
@@ -71,7 +72,7 @@ def tell(occasions: Collection[tuple[About, Mapping[Any, Reason]]]) -> int:
 
     They are known to see the project. Whoever was told of the same event is not told again.
     """
-    notifications = Notification.objects.using(router.db_for_write(Notification))
+    notifications = Notification.objects.using(feed.database())
     names = [about.event_uuid for about, _reasons in occasions]
     known = set(notifications.filter(event_uuid__in=names).values_list("event_uuid", "recipient"))
     wanted = [
@@ -141,7 +142,8 @@ def _comment_created(event: Event) -> Told:
 
 def _comment_updated(event: Event) -> Told | None:
     mentioned = _newly_mentioned(event, "content")
-    task_id = Comment.objects.filter(pk=event.object_id).values_list("task", flat=True).first()
+    comment = Comment.objects.using(feed.database()).filter(pk=event.object_id)
+    task_id = comment.values_list("task", flat=True).first()
     if not mentioned or task_id is None:
         return None
     return Told({Reason.MENTIONED: mentioned}, task_id, mentioned)
@@ -193,7 +195,8 @@ def _text(event: Event, column: str) -> str:
     text = _new(event, column)
     if text == OMITTED:
         model: Any = Task if event.object_type == "task" else Comment
-        text = model.objects.filter(pk=event.object_id).values_list(column, flat=True).first()
+        row = model.objects.using(feed.database()).filter(pk=event.object_id)
+        text = row.values_list(column, flat=True).first()
     return text or ""
 
 
@@ -204,7 +207,7 @@ def _newly_mentioned(event: Event, column: str) -> set[Any]:
     mentioned = mentioned_in(_text(event, column))
     old = event.changes[column][0]
     if old == OMITTED:
-        before = Notification.objects.filter(
+        before = Notification.objects.using(feed.database()).filter(
             reason=Reason.MENTIONED, object_type=event.object_type, object_id=event.object_id, recipient__in=mentioned
         )
         return mentioned - set(before.values_list("recipient", flat=True))
@@ -216,4 +219,5 @@ def _of_role(project_id: Any, role: str | None) -> set[Any]:
     if role is None:
         return set()
     roles = [each for each in Role if each.rank >= Role(role).rank]
-    return set(Membership.objects.filter(project=project_id, role__in=roles).values_list("user", flat=True))
+    members = Membership.objects.using(feed.database()).filter(project=project_id, role__in=roles)
+    return set(members.values_list("user", flat=True))

@@ -2,6 +2,8 @@
 
 Being given a task, being mentioned in it and commenting on it involve somebody; watching and muting are said. What is
 said is never changed by what happens.
+
+Whoever decides by it reads where it is written: a replica would not have yet what the same transaction noted.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from django.db import router
 from django.db.models import Exists, OuterRef, QuerySet
 
+from django_pm.events import feed
 from django_pm.models import Comment, Level, Task, Watch, Watched
 
 BATCH = 1_000
@@ -62,13 +64,14 @@ def _hears(of_task: str | None, of_project: str | None) -> bool:
 
 
 def _levels(kind: Watched, key: Any) -> dict[Any, str]:
-    return dict(Watch.objects.filter(object_type=kind, object_id=key).values_list("user", "level"))
+    rows = Watch.objects.using(feed.database()).filter(object_type=kind, object_id=key)
+    return dict(rows.values_list("user", "level"))
 
 
 def involved(task_id: Any, user_ids: Collection[Any]) -> set[Any]:
     """Those of ``user_ids`` who have had to do with the task already, or have said something of it."""
-    rows = Watch.objects.filter(object_type=Watched.TASK, object_id=task_id, user__in=user_ids)
-    return set(rows.values_list("user", flat=True))
+    rows = Watch.objects.using(feed.database()).filter(object_type=Watched.TASK, object_id=task_id)
+    return set(rows.filter(user__in=user_ids).values_list("user", flat=True))
 
 
 def involve_everybody() -> None:
@@ -78,7 +81,7 @@ def involve_everybody() -> None:
     people involved already. On a large site it takes minutes, so it goes by pieces, each committed on its own: nobody
     who says something of a task waits for the end, and who is cut off goes on from there the next time.
     """
-    tasks, comments = Task.objects.all(), Comment.objects.all()
+    tasks, comments = Task.objects.using(feed.database()), Comment.objects.using(feed.database())
     for rows, user, task in ((tasks, "created_by", "pk"), (tasks, "assignee", "pk"), (comments, "user", "task")):
         there = Watch.objects.filter(object_type=Watched.TASK, object_id=OuterRef(task), user=OuterRef(user))
         missing = rows.filter(~Exists(there), **{f"{user}__isnull": False}).order_by("pk")
@@ -95,7 +98,7 @@ def _pieces(rows: QuerySet[Any]) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _insert(pairs: list[tuple[Any, Any]]) -> None:
-    Watch.objects.using(router.db_for_write(Watch)).bulk_create(
+    Watch.objects.using(feed.database()).bulk_create(
         [
             Watch(user_id=user_id, object_type=Watched.TASK, object_id=task_id, level=Level.INVOLVED)
             for user_id, task_id in pairs
