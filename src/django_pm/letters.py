@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
+from django.db import router
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -63,7 +64,7 @@ def letters_for(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str |
         logger.error("Nobody can say whether a message is still to be sent.", exc_info=error)
         found[mail.pk] = error
 
-    list(apart(ask, mails, alone))
+    list(apart(ask, mails, alone, using=router.db_for_write(Mail)))
     return found
 
 

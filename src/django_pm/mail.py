@@ -131,8 +131,9 @@ class Batch:
         """What the server took last, and when, until that is noted."""
         self._unsure: list[tuple[Mail, dt.datetime]] = []
         """The same of those before, of which that is noted, but perhaps not on the database's disk yet."""
+        self._ended: Counter[str] = Counter()
         self.is_cut_short = False
-        """Whether some were put back: the server is away, or there was no time left."""
+        """Whether the next batch would fare no better: the server is away, or the time sufficed for no message."""
 
     def __enter__(self) -> Batch:
         return self
@@ -144,35 +145,44 @@ class Batch:
             self._disconnect()
 
     def send(self) -> Counter[str]:
-        ended: Counter[str] = Counter()
         self._preferences = NotificationPreferences.objects.in_bulk([mail.recipient_id for mail in self._mails])
-        for number, mail in enumerate(self._mails):
-            rest = self._mails[number:]
+        rest = self._mails
+        while rest:
             if timezone.now() > self._until:
-                ended[MailState.WAITING] += self._put_back(rest, dt.timedelta(0), "")
+                self.is_cut_short = len(rest) == len(self._mails)
+                self._ended[MailState.WAITING] += self._put_back(rest, dt.timedelta(0), "")
                 break
-            verdict = self._verdict(rest)
-            if not isinstance(verdict, Letter):
-                ended[self._leave_out(mail, verdict)] += 1
-                continue
             try:
-                ended[self._send(rest)] += 1
+                self._connect()  # before it is asked: it may take any time
+                if rest := self._asked_about(rest):
+                    verdict = self._verdicts[rest[0].pk]
+                    self._ended[self._send(rest) if isinstance(verdict, Letter) else self._leave_out(rest[0])] += 1
             except ServerAway as error:
-                ended[MailState.WAITING] += self._put_back(rest, SERVER_AWAY, str(error))
+                self.is_cut_short = True
+                self._ended[MailState.WAITING] += self._put_back(rest, SERVER_AWAY, str(error))
                 break
-        return ended
+            rest = rest[1:]
+        return self._ended
 
-    def _verdict(self, rest: list[Mail]) -> Letter | str | Exception:
-        """That on the first of these, not asked for long ago; it is asked for on all of them at once."""
-        if self._asked_at is None or timezone.now() - self._asked_at > FRESH_FOR:
-            self._note_taken()  # asking takes a while, and may kill us
-            self._asked_at = timezone.now()
-            self._verdicts, self._messages = letters_for(rest, self._now or self._asked_at), {}
-        return self._verdicts[rest[0].pk]
+    def _asked_about(self, rest: list[Mail]) -> list[Mail]:
+        """Those of which somebody can say whether they are still to be sent, and did not long ago.
 
-    def _leave_out(self, mail: Mail, verdict: str | Exception) -> MailState:
+        It is asked about all of them at once. The others are left for later here and now: to ask about one may take as
+        long as the database lets it, and to ask again with the rest would, each time.
+        """
+        if self._asked_at is not None and timezone.now() - self._asked_at <= FRESH_FOR:
+            return rest
+        self._note_taken()  # asking takes a while, and may kill us
+        self._asked_at = timezone.now()
+        self._verdicts, self._messages = letters_for(rest, self._now or self._asked_at), {}
+        unanswered = [mail for mail in rest if isinstance(self._verdicts[mail.pk], Exception)]
+        self._ended.update(self._leave_out(mail) for mail in unanswered)
+        return [mail for mail in rest if mail not in unanswered]
+
+    def _leave_out(self, mail: Mail) -> MailState:
         """Note why one is not sent: for good, or for now, where nobody can say."""
         self._note_taken()
+        verdict: Any = self._verdicts[mail.pk]
         if isinstance(verdict, str):
             return self._end(mail, MailState.SKIPPED, verdict)
         mail.attempts += 1
@@ -210,7 +220,6 @@ class Batch:
 
     def _send(self, rest: list[Mail]) -> MailState:
         mail = rest[0]
-        self._connect()
         if not self._begin(mail):  # before it is written, for writing it may kill us as well as sending it
             return MailState.CLAIMED  # somebody else's by now
         try:
@@ -223,7 +232,7 @@ class Batch:
             return self._later(mail, _said(error))
         try:
             sent = smtp.send(self._connection, message)
-        except smtplib.SMTPSenderRefused as error:
+        except (smtplib.SMTPHeloError, smtplib.SMTPSenderRefused) as error:
             if error.smtp_code == TOO_LARGE:
                 return self._end(mail, MailState.FAILED, _reply(error)[1])
             # It is the site that is refused: no attempt of this message.
@@ -236,7 +245,7 @@ class Batch:
             if code in HUNG_UP:  # the next message is to have a connection of its own
                 self._disconnect()  # last: to a server that hangs, not even this comes to an end
             return state
-        if sent == 0:
+        if not sent:
             return self._later(mail, "The mail backend sent nothing, and did not say why.")
         self._taken = mail, timezone.now()
         return MailState.SENT
@@ -246,6 +255,7 @@ class Batch:
             connection = _connection()
             try:
                 connection.open()
+                smtp.greet(connection)
             except Exception as error:  # here too backends raise what they like
                 self._connection = connection
                 self._disconnect()
@@ -326,7 +336,6 @@ class Batch:
 
     def _put_back(self, mails: list[Mail], pause: dt.timedelta, reason: str) -> int:
         """Leave these for later. What a killed one had claimed is still told from the others then."""
-        self.is_cut_short = True
         values = {"reason": reason[:500], "due_at": timezone.now() + pause}
         left = [mail for mail in mails if mail.was_claimed]
         fresh = [mail for mail in mails if not mail.was_claimed]

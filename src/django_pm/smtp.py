@@ -20,22 +20,40 @@ GO_ON = 354
 SHUTTING_DOWN = 421
 
 
-def send(backend: Any, message: Message) -> int:
-    """How many were sent of this one. Raises what ``smtplib`` does, and what other backends do."""
+def greet(backend: Any) -> None:
+    """Say who we are, if this is for us to do, and raise what ``smtplib`` does if that is refused.
+
+    Django leaves it to the first message, which would be blamed for what the server says to the site.
+    """
+    if _is_open_for_us(backend):
+        backend.connection.ehlo_or_helo_if_needed()
+
+
+def send(backend: Any, message: Message) -> bool:
+    """Whether the backend lets this one count as sent. Raises what ``smtplib`` does, and what other backends do.
+
+    How many it says it has sent counts only where it may not raise: some queue what they are given, and say 0 or None.
+    """
+    may_raise = not getattr(backend, "fail_silently", False)  # an option that Django is to forget
     if wire := prepare(backend, message):
         try:
             hand_over(backend.connection, wire)
         except smtplib.SMTPException:
-            if not getattr(backend, "fail_silently", False):  # an option that Django is to forget
+            if may_raise:
                 raise
-            return 0
-        return 1
-    return backend.send_messages([message]) or 0
+            return False
+        return True
+    return bool(backend.send_messages([message])) or may_raise
 
 
 def prepare(backend: Any, message: Message) -> Wire | None:
     """The bytes that this backend is to hand over, made now unless they have been; None if it makes them itself."""
-    return message.wire if type(backend) is EmailBackend and backend.connection is not None else None
+    return message.wire if _is_open_for_us(backend) else None
+
+
+def _is_open_for_us(backend: Any) -> bool:
+    """Whether it is of Django's own class, and has a connection."""
+    return type(backend) is EmailBackend and backend.connection is not None
 
 
 def hand_over(server: smtplib.SMTP, wire: Wire) -> None:

@@ -24,6 +24,7 @@ class Sink:
     port: int = 0
     held: tuple | None = None
     hangs_up_on: str = ""
+    refuses_greeting: bool = False
     refuses_sender: bool = False
     takes_at_most: int = 0
     """How large a message it takes, in bytes, if it minds."""
@@ -33,7 +34,15 @@ class Sink:
     offers: list = field(default_factory=lambda: ["PIPELINING"])
     """What it can do besides what its library says."""
 
+    async def handle_HELO(self, server, session, envelope, hostname):
+        if self.refuses_greeting:
+            return "504 not from there"
+        session.host_name = hostname
+        return "250 here"
+
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        if self.refuses_greeting:
+            return ["550 not from there"]
         session.host_name = hostname
         return [responses[0], *(f"250-{offer}" for offer in self.offers), *responses[1:]]
 

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
 
@@ -132,6 +132,26 @@ class TestServerAway:
         due_again()
         assert send_queue() == {MailState.SENT: 2}
 
+    @pytest.mark.parametrize("is_djangos", [True, False])
+    def test_it_refuses_to_be_greeted(self, sink, monkeypatch, is_djangos):
+        """Django greets it with the first message, which is not to blame."""
+        if not is_djangos:
+            monkeypatch.setattr(smtp, "EmailBackend", None)
+        sink.refuses_greeting = True
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.WAITING: 2}
+        assert set(Mail.objects.values_list("state", "attempts")) == {(MailState.WAITING, 0)}
+        assert "not from there" in Mail.objects.order_by("pk")[0].reason
+        sink.refuses_greeting = False
+        due_again()
+        assert send_queue() == {MailState.SENT: 2}
+
+    def test_who_is_refused_begins_no_message(self, sink, steps):
+        sink.refuses_greeting = True
+        reminders("a@example.org")
+        assert send_queue() == {MailState.WAITING: 1}
+        assert steps == []
+
     def test_what_is_too_large_for_it_is_in_nobodys_way(self, sink):
         """A server that hears a message's size before the message refuses it by refusing the sender."""
         sink.takes_at_most = 20_000
@@ -233,9 +253,73 @@ class TestBadInput:
 
         reminders("a@example.org", "b@example.org")
         monkeypatch.setattr(letters.reminders, "still_due", away)
+        monkeypatch.setattr(type(connections["default"]), "is_usable", lambda connection: False)
         with pytest.raises(OperationalError):
             send_queue()
         assert set(Mail.objects.values_list("state", "attempts")) == {(MailState.CLAIMED, 0)}
+
+    def test_one_of_which_the_database_takes_too_long_to_say_it(self, sink, monkeypatch, caplog):
+        """It is asked about once in a batch, or it would take that long again each time the rest is asked about."""
+        still_due, asked = letters.reminders.still_due, []
+
+        def slow(mails, now):
+            addresses = [mail.recipient.email for mail in mails]
+            asked.append(addresses)
+            if "c@example.org" in addresses:
+                raise OperationalError("canceling statement due to statement timeout")
+            return still_due(mails, now)
+
+        reminders("a@example.org", "b@example.org", "c@example.org", "d@example.org")
+        monkeypatch.setattr(letters.reminders, "still_due", slow)
+        monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
+        assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 3}
+        assert sink.to() == ["a@example.org", "b@example.org", "d@example.org"]
+        assert asked.count(["c@example.org"]) == 1
+        mail = Mail.objects.get(state=MailState.WAITING)
+        assert (mail.reason, mail.attempts) == ("OperationalError: canceling statement due to statement timeout", 1)
+
+    def test_it_is_put_back_even_if_the_time_is_over_by_then(self, sink, monkeypatch, time_machine):
+        """So that it is not claimed with the others again, and the time over again."""
+        still_due, now = letters.reminders.still_due, timezone.now()
+        time_machine.move_to(now, tick=False)
+
+        def slow(mails, now):
+            if any(mail.recipient.email == "c@example.org" for mail in mails):
+                time_machine.shift(mailing.SENDING_FOR)
+                raise OperationalError("canceling statement due to statement timeout")
+            return still_due(mails, now)
+
+        monkeypatch.setattr(random, "random", lambda: 1.0)
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        monkeypatch.setattr(letters.reminders, "still_due", slow)
+        assert send_queue()[MailState.SENT] == 2
+        assert sink.to() == ["a@example.org", "b@example.org"]
+        assert Mail.objects.get(state=MailState.WAITING).attempts == 1
+
+    @pytest.mark.postgres
+    @pytest.mark.parametrize(
+        "in_transaction", [True, pytest.param(False, marks=pytest.mark.django_db(transaction=True))]
+    )
+    def test_so_it_is_on_a_database_that_cancels_what_takes_too_long(self, sink, monkeypatch, in_transaction):
+        still_due = letters.reminders.still_due
+
+        def slow(mails, now):
+            if any(mail.recipient.email == "b@example.org" for mail in mails):
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_sleep(10)")
+            return still_due(mails, now)
+
+        assert connection.in_atomic_block == in_transaction
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        monkeypatch.setattr(letters.reminders, "still_due", slow)
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '50ms'")
+        try:
+            assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 2}
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET statement_timeout")
+        assert "statement timeout" in Mail.objects.get(state=MailState.WAITING, attempts=1).reason
 
     def test_a_zone_or_language_that_there_is_not(self, sink):
         reminders("a@example.org")
@@ -660,6 +744,28 @@ class TestCrashes:
         assert send_queue() == {MailState.WAITING: 1, MailState.SENT: 1}
         assert Mail.objects.get(state=MailState.WAITING).reason == "LookupError: as a backend might"
 
+    @pytest.mark.parametrize("count", [0, None])
+    def test_backends_that_do_not_say_what_they_have_sent(self, monkeypatch, count):
+        """Some queue what they are given, and have sent nothing yet. Who has failed raises an error."""
+        backend = Mock(fail_silently=False, **{"send_messages.return_value": count})
+        monkeypatch.setattr(mailing, "_connection", lambda: backend)
+        reminders("a@example.org", "b@example.org")
+        assert send_queue() == {MailState.SENT: 2}
+        assert [call.args[0][0].to for call in backend.send_messages.call_args_list] == [
+            ["a@example.org"],
+            ["b@example.org"],
+        ]
+
+    @pytest.mark.parametrize("count", [0, None])
+    def test_backends_that_are_to_fail_silently(self, monkeypatch, count):
+        """They say it by the number alone."""
+        backend = Mock(fail_silently=True, **{"send_messages.return_value": count})
+        monkeypatch.setattr(mailing, "_connection", lambda: backend)
+        reminders("a@example.org")
+        assert send_queue() == {MailState.WAITING: 1}
+        mail = Mail.objects.get()
+        assert (mail.reason, mail.attempts) == ("The mail backend sent nothing, and did not say why.", 1)
+
     @pytest.mark.parametrize("fails", ["open", "close"])
     def test_backends_that_raise_what_they_like_around_the_messages(self, sink, monkeypatch, fails):
         reminders("a@example.org", "b@example.org")
@@ -700,6 +806,22 @@ class TestCrashes:
         assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
         assert sink.to() == ["a@example.org", "b@example.org"]
 
+    def test_what_changes_while_the_server_is_slow_to_answer(self, sink, monkeypatch, time_machine):
+        """A connection that is slow to open does not make old what is known of the messages."""
+        backend = type(mailing._connection())
+        connect, now = backend.open, timezone.now()
+        time_machine.move_to(now, tick=False)
+
+        def slow(self):
+            time_machine.shift(90)
+            Task.objects.filter(assignee__email="a@example.org").update(status="completed")
+            return connect(self)
+
+        reminders("a@example.org", "b@example.org")
+        monkeypatch.setattr(backend, "open", slow)
+        assert send_queue() == {MailState.SKIPPED: 1, MailState.SENT: 1}
+        assert sink.to() == ["b@example.org"]
+
     def test_so_is_what_it_says(self, sink, monkeypatch):
         """What was written with others is written anew once it has been asked about again."""
         hand_over = smtp.hand_over
@@ -735,6 +857,20 @@ class TestCrashes:
         monkeypatch.undo()
         assert send_queue() == {MailState.SENT: 2}
         assert not Mail.objects.filter(repeated=True).exists()
+
+    def test_when_the_time_of_a_batch_is_over_the_next_one_goes_on(self, sink, monkeypatch, time_machine):
+        hand_over, now = smtp.hand_over, timezone.now()
+        time_machine.move_to(now, tick=False)
+
+        def slowly(*arguments):
+            hand_over(*arguments)
+            time_machine.shift(mailing.SENDING_FOR + dt.timedelta(seconds=1))
+
+        reminders("a@example.org", "b@example.org", "c@example.org")
+        monkeypatch.setattr(smtp, "hand_over", slowly)
+        assert send_queue() == {MailState.SENT: 3, MailState.WAITING: 3}
+        assert sink.to() == ["a@example.org", "b@example.org", "c@example.org"]
+        assert set(Mail.objects.values_list("attempts", "repeated")) == {(1, False)}
 
 
 @pytest.mark.postgres

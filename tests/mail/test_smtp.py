@@ -183,6 +183,19 @@ class TestRefusals:
             smtp.send(opened, message())
 
 
+class TestGreeting:
+    def test_it_is_refused_before_there_is_a_message(self, sink):
+        sink.refuses_greeting = True
+        with backend() as opened, pytest.raises(smtplib.SMTPHeloError):
+            smtp.greet(opened)
+
+    def test_a_backend_of_the_sites_own_does_it_itself(self, sink):
+        sink.refuses_greeting = True
+        with backend() as opened:
+            opened.__class__ = type("Signing", (type(opened),), {})
+            smtp.greet(opened)
+
+
 class TestWhatIsDjangosToSend:
     @pytest.mark.parametrize(
         "fields",

@@ -222,7 +222,7 @@ def _failed(subscription: Subscription, cursor: Cursor, event: Event, error: Exc
         seq=event.seq,  # type: ignore[misc]  # numbered, or it would not be handed over
         defaults={
             "event_uuid": event.uuid,
-            "error": f"{type(error).__name__}: {error}"[:10_000],
+            "error": f"{type(error).__name__}: {error}".replace("\0", "�")[:10_000],  # PostgreSQL keeps no NUL
             "parked_at": timezone.now(),
         },
     )

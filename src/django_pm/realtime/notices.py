@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.db.models import Max
 from django.utils import timezone
 
+from django_pm.events.feed import database
 from django_pm.models import Notification
 from django_pm.realtime import protocol
 from django_pm.realtime.authentication import Credential, no_longer_valid
@@ -46,7 +47,7 @@ class Seen:
         if self._floor is None:
             self._begin()
         self._settle()
-        rows = Notification.objects.filter(pk__gt=self._floor, in_app=True).order_by()
+        rows = Notification.objects.using(database()).filter(pk__gt=self._floor, in_app=True).order_by()
         return [(key, who) for key, who in rows.values_list("pk", "recipient") if key not in self._since]
 
     def note(self, keys: Iterable[int]) -> None:
@@ -55,7 +56,7 @@ class Seen:
         self._since.update((key, now) for key in keys)
 
     def _begin(self) -> None:
-        rows = Notification.objects.order_by()
+        rows = Notification.objects.using(database()).order_by()
         floor = max(0, (rows.aggregate(last=Max("pk"))["last"] or 0) - LOOK_BACK)
         old = rows.filter(pk__gt=floor, created_at__lt=timezone.now() - BEFORE_THE_HUB)
         since = dict.fromkeys(old.values_list("pk", flat=True), time.monotonic())
@@ -92,7 +93,7 @@ def look(
 
 
 def _read(keys: list[int]) -> list[Notice]:
-    rows = list(inbox.with_titles(Notification.objects.filter(pk__in=keys)).order_by("pk"))
+    rows = list(inbox.with_titles(Notification.objects.using(database()).filter(pk__in=keys)).order_by("pk"))
     seen = inbox.still_seen(rows)
     return [
         Notice(row.recipient_id, seen[row.pk], protocol.frame("notification.created", notification=inbox.as_json(row)))

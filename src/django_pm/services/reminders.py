@@ -186,7 +186,7 @@ def queue_due(now: dt.datetime | None = None, *, queued: Callable[[], None] | No
     """
     total = 0
     for dues in _chunks(now or timezone.now()):
-        number = sum(apart(_queue, dues, _left_out))
+        number = sum(apart(_queue, dues, _left_out, using=router.db_for_write(Mail)))
         if number and queued:
             queued()
         total += number
