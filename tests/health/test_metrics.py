@@ -81,7 +81,7 @@ class TestWhoMayRead:
     def test_nothing_secret_is_told(self, client, listening, settings, subscriber):
         user = make_user("vera", **{get_user_model().get_email_field_name(): "vera@example.org"})
         task = make_task(make_project(user, name="Moon base"), title="Dig", due_date=timezone.now() + HOUR)
-        Mail.objects.create(recipient=user, kind=MailKind.REMINDER, object_id=task.pk, reason="Refused: vera@example.org")
+        Mail.objects.create(recipient=user, kind=MailKind.REMINDER, object_id=task.pk, reason="Refused vera@here")
         text = scraped(client)
         secrets = ["@", "vera", "Moon", "Dig", "Refused", TOKEN, settings.SECRET_KEY]
         assert [word for word in secrets if word in text] == []
