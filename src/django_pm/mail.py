@@ -153,9 +153,11 @@ class Batch:
                 self._ended[MailState.WAITING] += self._put_back(rest, dt.timedelta(0), "")
                 break
             try:
-                self._connect()  # before it is asked: it may take any time
                 if rest := self._asked_about(rest):
                     verdict = self._verdicts[rest[0].pk]
+                    if isinstance(verdict, Letter) and self._connection is None:
+                        self._connect()
+                        continue  # that may have taken any time, so it is asked again
                     self._ended[self._send(rest) if isinstance(verdict, Letter) else self._leave_out(rest[0])] += 1
             except ServerAway as error:
                 self.is_cut_short = True
