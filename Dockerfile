@@ -22,8 +22,8 @@ COPY --from=build /srv/static /srv/static
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/gateway/alive"]
 # The master opens no port below 1024, so it needs no root. A socket takes two connections of a worker.
-RUN sed -i -e '/^user /d' -e 's,^pid .*,pid /tmp/nginx.pid;\nworker_rlimit_nofile 40000;,' \
-        -e 's/worker_connections .*/worker_connections 16384;/' /etc/nginx/nginx.conf \
+RUN sed -i -e '/^user /d' -e 's,^pid .*,pid /tmp/nginx.pid;\nworker_rlimit_nofile 16384;,' \
+        -e 's/worker_connections .*/worker_connections 8192;/' /etc/nginx/nginx.conf \
     && chown -R 101 /etc/nginx/conf.d /var/cache/nginx
 USER 101
 
