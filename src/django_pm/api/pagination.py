@@ -160,9 +160,8 @@ class KeysetPagination(BasePagination):
                 raise ValueError("no instant")
             return instant.astimezone(dt.UTC)
         parsed = field.to_python(value)
-        if not isinstance(
-            field, models.CharField
-        ):  # a text is only compared, and the host may have stored a longer one
+        # A text is only compared, and a host may have stored a longer one than is let in here.
+        if not isinstance(field, models.CharField):
             field.run_validators(parsed)
         return parsed
 

@@ -103,7 +103,7 @@ def locked_stream(project_id: Any) -> Iterator[ProjectStream]:
     streams = ProjectStream.objects.using(using)
     with transaction.atomic(using=using):
         _read_committed(using)
-        _make_streams([project_id])
+        make_streams([project_id])
         yield streams.select_for_update().get(pk=project_id)
 
 
@@ -162,7 +162,7 @@ def vector(projects: QuerySet[Project], *, at_most: int) -> list[tuple[Any, Vers
     found = dict(rows)
     if missing := [project_id for project_id, its_version in found.items() if its_version is None]:
         if not inside_transaction(database()):
-            _make_streams(missing)
+            make_streams(missing)
         return None
     return sorted((project_id, its_version) for project_id, its_version in found.items() if its_version is not None)
 
@@ -245,12 +245,12 @@ def _stream(project_id: Any) -> ProjectStream:
         # Making it here would lock its key until the caller's transaction ends. Nothing is numbered yet: no events.
         return ProjectStream(project_id=project_id, epoch="")
     if found is None:
-        _make_streams([project_id])
+        make_streams([project_id])
         found = streams.get(pk=project_id)
     return found
 
 
-def _make_streams(project_ids: Iterable[Any]) -> None:
+def make_streams(project_ids: Iterable[Any]) -> None:
     """Those that are not there yet, in the order of their keys: two who make the same wait for each other in turn."""
     streams = [ProjectStream(project_id=project_id) for project_id in sorted(project_ids)]
     ProjectStream.objects.using(database()).bulk_create(streams, ignore_conflicts=True)

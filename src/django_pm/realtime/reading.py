@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import Max
 
 from django_pm import access
-from django_pm.events.feed import as_json, database, number_each, read
+from django_pm.events.feed import as_json, database, make_streams, number_each, read
 from django_pm.exceptions import StreamReset
 from django_pm.models import Event, Project, ProjectStream
 from django_pm.realtime import protocol
@@ -227,10 +227,9 @@ def _most_recent(user: Any, only: frozenset[Any] | None) -> list[Any]:
 def places_of(project_ids: Iterable[Any], *, make: bool = False) -> dict[Any, Place]:
     """Where these streams stand; ``make`` those that are missing."""
     keys = list(project_ids)
-    streams = ProjectStream.objects.using(database())
     found = _places(keys)
     if make and (missing := [key for key in keys if key not in found]):
-        streams.bulk_create([ProjectStream(project_id=key) for key in sorted(missing)], ignore_conflicts=True)
+        make_streams(missing)
         found |= _places(missing)
     return found
 
