@@ -33,6 +33,7 @@ from django.utils.translation import gettext_lazy as _
 from django_pm.conf import imported
 from django_pm.exceptions import NotAllowed
 from django_pm.models import Comment, EscalationRule, Membership, Project, Report, Role, Task
+from django_pm.models.among import among
 from django_pm.models.base import ProjectObject
 from django_pm.users import active_users, has_column
 
@@ -183,7 +184,7 @@ def visible_to_each(user_ids: Iterable[Any]) -> dict[Any, set[Any] | None]:
     What credentials grant is not looked at. The number of statements is fixed if the policy can answer for many.
     """
     asked = set(user_ids)
-    users = list(active_users().filter(pk__in=asked))
+    users = list(active_users().filter(among("pk", asked)))
     rule: Any = policy()
     if _answers_for_many(type(rule)):
         found = rule.visible_to_each(users)
@@ -256,7 +257,7 @@ class RolePolicy:
 
     def visible_to_each(self, users: Collection[Any]) -> dict[Any, set[Any] | None]:
         found: dict[Any, set[Any] | None] = {user.pk: None if _is_superuser(user) else set() for user in users}
-        rows = Membership.objects.filter(user__in=[user.pk for user in users]).order_by()
+        rows = Membership.objects.filter(among("user", found)).order_by()
         for user_id, project_id in rows.values_list("user", "project"):
             if (keys := found[user_id]) is not None:
                 keys.add(project_id)

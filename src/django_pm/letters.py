@@ -10,6 +10,7 @@ import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from email.utils import parseaddr
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
 from django.db import router
-from django.template.loader import render_to_string
+from django.template.loader import get_template
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 
@@ -56,6 +57,8 @@ def letters_for(mails: list[Mail], now: dt.datetime) -> dict[Any, Letter | str |
     """
 
     found: dict[Any, Letter | str | Exception] = {}
+    _template.cache_clear()  # what a site has changed meanwhile counts from here on
+    _begins_in.cache_clear()
 
     def ask(part: list[Mail]) -> None:
         found.update(_letters(part, now))
@@ -142,10 +145,12 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     validate_email(address)
     name = users.display_name(user)
     context = {**letter.context, "recipient": user, "recipient_name": name, "site_url": app_settings.SITE_URL}
-    language = language_of(preferences) or settings.LANGUAGE_CODE
-    with translation.override(language), timezone.override(_zone(preferences)):
+    language = _language(preferences)
+    with _speaking(language), _living_in(_zone(preferences)):
         unsubscribe = unsubscribe_url(user, letter.topic or mail.kind)
-        context |= {"unsubscribe_url": unsubscribe, "greeting": gettext("Hello %(name)s,") % {"name": name}}
+        greeting, is_bidi = _begins_in(language)
+        context |= {"unsubscribe_url": unsubscribe, "greeting": greeting % {"name": name}}
+        context |= {"language": language, "is_bidi": is_bidi}
         subject = " ".join(render_to_string(f"{letter.template}_subject.txt", context).split())
         text = render_to_string(f"{letter.template}.txt", context)
         html = render_to_string(f"{letter.template}.html", context)
@@ -164,10 +169,46 @@ def compose(mail: Mail, letter: Letter, preferences: NotificationPreferences | N
     return message
 
 
+def render_to_string(name: str, context: dict[str, Any]) -> str:
+    """As Django's, which looks for the template anew each time."""
+    rendered: str = _template(name).render(context)
+    return rendered
+
+
+@functools.lru_cache(maxsize=64)
+def _template(name: str) -> Any:
+    """Looked up once for all messages of which ``letters_for`` is asked together: what a site changes counts soon."""
+    return get_template(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _begins_in(_language: str) -> tuple[str, bool]:
+    """The greeting in the language in force, which is this one, and whether it is written from right to left.
+
+    Looked up as often as templates are.
+    """
+    return gettext("Hello %(name)s,"), translation.get_language_bidi()
+
+
+def _speaking(language: str) -> AbstractContextManager[Any]:
+    """This language in force. It mostly is, and to see that costs half of what it does to set and reset it."""
+    return nullcontext() if translation.get_language() == language else translation.override(language)
+
+
+def _living_in(zone: str) -> AbstractContextManager[Any]:
+    """The same of a time zone."""
+    return nullcontext() if timezone.get_current_timezone_name() == zone else timezone.override(zone)
+
+
 @functools.lru_cache(maxsize=8)
 def _domain(sender: str) -> str:
     """Where messages come from, and so their names."""
     return parseaddr(sender)[1].rpartition("@")[2] or str(DNS_NAME)
+
+
+def _language(preferences: NotificationPreferences | None) -> str:
+    """The one that will be in force: a site without translations has only its own."""
+    return (language_of(preferences) if settings.USE_I18N else "") or settings.LANGUAGE_CODE
 
 
 def _zone(preferences: NotificationPreferences | None) -> str:

@@ -34,8 +34,6 @@ DJANGOS = {"subject", "from", "to", "cc", "bcc", "reply-to", "date"}
 """Headers that Django has from elsewhere."""
 
 plain_words = re.compile(r"[!-~]+(?: [!-~]+)*").fullmatch
-plain = re.compile(r"[ -~]*").fullmatch
-ending = re.compile(rb"\r\n|\r|\n")
 plain_address = re.compile(
     r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[\w-]+(?:\.[\w-]+)*", re.ASCII
 ).fullmatch
@@ -115,12 +113,13 @@ class Message(EmailMultiAlternatives):
         subject = str(self.subject)
         headers = {"From": _encoded(str(self.from_email)), "To": ", ".join(self.to)}
         headers["Date"] = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
-        headers |= extra
-        if "\n" in subject or "\r" in subject or not all(map(plain, map(str, headers.values()))):
+        headers |= {name: str(value) for name, value in extra.items()}
+        values = "".join(headers.values())
+        if "\n" in subject or "\r" in subject or not (values.isascii() and values.isprintable()):
             return None
         if not plain_words(subject) or len(subject) > SHORT_LINE - len("Subject: "):
             subject = Header(subject, None if subject.isascii() else "utf-8").encode()
-        return {"Subject": subject, **{name: str(value) for name, value in headers.items()}}
+        return {"Subject": subject, **headers}
 
     def _plain_parts(self) -> dict[str, bytes] | None:
         """Text and HTML; None if there is something else, or a line that is to be encoded since it is too long."""
@@ -130,7 +129,7 @@ class Message(EmailMultiAlternatives):
         if mimetype != "text/html" or others or not isinstance(html, str):
             return None
         parts = {"plain": self.body.encode(), "html": html.encode()}
-        longest = max(len(line) for part in parts.values() for line in part.split(b"\n"))
+        longest = max(map(len, b"\n".join(parts.values()).split(b"\n")))
         return None if longest > LONGEST_LINE else parts
 
 
@@ -153,14 +152,14 @@ def _written(headers: dict[str, str], parts: dict[str, bytes]) -> bytes:
     """What ``_multipart`` gives when it is asked for its bytes."""
     boundary = _boundary()
     first = f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\nMIME-Version: 1.0\r\n'
-    pieces = [first.encode(), *(SMTP_LINES.fold_binary(*header) for header in headers.items())]
+    pieces = [first.encode(), "".join(map(SMTP_LINES.fold, headers, headers.values())).encode()]
     for subtype, content in parts.items():
         encoding = "7bit" if content.isascii() else "8bit"
         pieces.append(
             f'\r\n--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\nMIME-Version: 1.0\r\n'
             f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode()
         )
-        pieces.append(ending.sub(b"\r\n", content))
+        pieces.append(content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n"))
     return b"".join([*pieces, f"\r\n--{boundary}--\r\n".encode()])
 
 

@@ -24,6 +24,7 @@ from django.utils.text import Truncator
 from django.utils.translation import get_language, gettext
 
 from django_pm import access, event_types
+from django_pm.garbage import unsearched
 from django_pm.models import (
     Mail,
     MailKind,
@@ -31,11 +32,13 @@ from django_pm.models import (
     Membership,
     NotificationPreferences,
     Priority,
+    Project,
     Reason,
     Role,
     Status,
     Task,
 )
+from django_pm.models.among import among
 from django_pm.services.apart import apart
 from django_pm.services.notifications import notifying
 from django_pm.services.notifications.notifying import About
@@ -93,59 +96,77 @@ def phrases_in(_language: str | None) -> Phrases:
     )
 
 
+class Told(NamedTuple):
+    """An instant as reminders have it."""
+
+    due: str
+    time_zone: str
+    sentence_in_html: SafeString
+
+
 @functools.lru_cache(maxsize=1024)
-def told_at(at: dt.datetime, _zone: str, _language: str | None) -> str:
-    """A local time as the language in force has it. Much is due at the same time: at noon, at the end of a day."""
-    return formats.date_format(at, "DATETIME_FORMAT")
+def told_at(at: dt.datetime, zone: dt.tzinfo, _language: str | None, sentence_in_html: str) -> Told:
+    """That in UTC, in the language in force, which is this one. Much is due at the same time: at noon, or midnight."""
+    local = timezone.localtime(at, zone)
+    due, name = formats.date_format(local, "DATETIME_FORMAT"), local.tzname() or ""
+    return Told(due, name, format_html(sentence_in_html, due=due, zone=name))
 
 
-class Words:
-    """What a reminder says of its task, in the language and time zone in force when it is asked for.
+class Words(dict[str, Any]):
+    """What a reminder says of its task, in the language and time zone in force when it is first asked for.
 
     It is found here and not in the templates, where each sentence took as long as a step of the talk with the mail
-    server; and what the text and the HTML both say is found once.
+    server; and what the text and the HTML both say is found once. Django's templates look for a key first.
     """
 
     def __init__(self, task: Task) -> None:
+        super().__init__()
         self._task = task
 
-    def __getitem__(self, name: str) -> Any:
-        """How Django's templates look first; an exception for each name costs more than the name."""
-        return getattr(self, name)
+    def __missing__(self, name: str) -> Any:
+        self[name] = value = getattr(self, name)
+        return value
+
+    @cached_property
+    def _language(self) -> str | None:
+        return get_language()
 
     @cached_property
     def _phrases(self) -> Phrases:
-        return phrases_in(get_language())
+        return phrases_in(self._language)
+
+    @cached_property
+    def _told(self) -> Told:
+        at: Any = self._task.due_date
+        # In UTC, since local times of two instants may be equal: in the hour that there is twice.
+        in_utc = at.astimezone(dt.UTC).replace(microsecond=0)
+        return told_at(in_utc, timezone.get_current_timezone(), self._language, self._phrases.sentence_in_html)
 
     @property
     def subject(self) -> str:
         return self._phrases.subject % {"title": self._task.title}
 
-    @cached_property
-    def _at(self) -> dt.datetime:
-        return timezone.localtime(self._task.due_date).replace(microsecond=0)
-
-    @cached_property
+    @property
     def due(self) -> str:
-        return told_at(self._at, timezone.get_current_timezone_name(), get_language())
+        return self._told.due
 
-    @cached_property
+    @property
     def time_zone(self) -> str:
-        return self._at.tzname() or ""
+        return self._told.time_zone
 
-    @cached_property
+    @property
     def priority(self) -> str:
         return self._phrases.priorities.get(self._task.priority, self._task.priority)
 
-    @cached_property
+    @property
     def status(self) -> str:
         return self._phrases.statuses.get(self._task.status, self._task.status)
 
-    @cached_property
+    @property
     def priority_line(self) -> str:
         return f"{self._phrases.priority}: {self.priority}"
 
-    @cached_property
+    @property
     def status_line(self) -> str:
         return f"{self._phrases.status}: {self.status}"
 
@@ -154,7 +175,7 @@ class Words:
         """What the link does that ends them."""
         return self._phrases.no_more
 
-    @cached_property
+    @property
     def description(self) -> str:
         """As much of it as a mail has room for."""
         description = self._task.description
@@ -175,7 +196,7 @@ class Words:
     @property
     def sentence_in_html(self) -> SafeString:
         """The same below title and project, in HTML."""
-        return format_html(self._phrases.sentence_in_html, due=self.due, zone=self.time_zone)
+        return self._told.sentence_in_html
 
 
 def queue_due(now: dt.datetime | None = None, *, queued: Callable[[], None] | None = None) -> int:
@@ -186,7 +207,8 @@ def queue_due(now: dt.datetime | None = None, *, queued: Callable[[], None] | No
     """
     total = 0
     for dues in _chunks(now or timezone.now()):
-        number = sum(apart(_queue, dues, _left_out, using=router.db_for_write(Mail)))
+        with unsearched():
+            number = sum(apart(_queue, dues, _left_out, using=router.db_for_write(Mail)))
         if number and queued:
             queued()
         total += number
@@ -198,14 +220,12 @@ def _queue(dues: list[Due]) -> int:
     recipients = _without_opted_out(concerned)
     _tell(dues, concerned)
     # The next due are sent first. And whoever else queues the same has the same order, so neither waits for the other.
-    wanted = [
-        (str(due.task_id), due.occurrence, user_id)
-        for due in dues
-        for user_id in sorted(recipients[due.task_id], key=str)
-    ]
+    keys = [(str(due.task_id), due.occurrence, recipients[due.task_id]) for due in dues]
+    wanted = [(key, occurrence, user_id) for key, occurrence, users in keys for user_id in sorted(users, key=str)]
     mail = Mail.objects.using(router.db_for_write(Mail)).filter(kind=MailKind.REMINDER)
-    there = mail.filter(object_id__in={str(due.task_id) for due in dues})
-    known = {(row.object_id, row.occurrence, row.recipient_id): row for row in there}
+    there = mail.filter(among("object_id", [key for key, _occurrence, _users in keys]))
+    columns = ("object_id", "occurrence", "recipient", "pk", "state")
+    known = {tuple(which): (pk, state) for *which, pk, state in there.values_list(*columns)}
     rows = [
         Mail(kind=MailKind.REMINDER, object_id=key, occurrence=occurrence, recipient_id=user_id)
         for key, occurrence, user_id in wanted
@@ -213,7 +233,8 @@ def _queue(dues: list[Due]) -> int:
     ]
     mail.bulk_create(rows, ignore_conflicts=True)
     # What cancelled it has been undone since: reopened, given back, moved back.
-    cancelled = [known[key].pk for key in wanted if key in known and known[key].state == MailState.SKIPPED]
+    there_already = (known[each] for each in wanted if each in known)
+    cancelled = [pk for pk, state in there_already if state == MailState.SKIPPED]
     revived = mail.filter(pk__in=cancelled, state=MailState.SKIPPED)
     return len(rows) + int(revived.update(state=MailState.WAITING, due_at=timezone.now(), reason=""))
 
@@ -242,8 +263,9 @@ def _tell(dues: list[Due], concerned: dict[Any, set[Any]]) -> None:
 
 def about(due: Due) -> About:
     """What those are told about whom it concerns: another occasion for each instant that the task is due at."""
-    name = uuid.uuid5(OCCASIONS, f"{due.task_id} {due.occurrence}")
-    return About(name, due.project_id, due.task_id, "task", str(due.task_id))
+    key = str(due.task_id)
+    name = uuid.uuid5(OCCASIONS, f"{key} {due.occurrence}")
+    return About(name, due.project_id, due.task_id, "task", key)
 
 
 def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
@@ -257,7 +279,7 @@ def recipients_of(dues: Collection[Due]) -> dict[Any, set[Any]]:
 def _without_opted_out(concerned: dict[Any, set[Any]]) -> dict[Any, set[Any]]:
     people: set[Any] = set().union(*concerned.values())
     opted_out = set(
-        NotificationPreferences.objects.filter(user__in=people, reminders=False).values_list("user", flat=True)
+        NotificationPreferences.objects.filter(among("user", people), reminders=False).values_list("user", flat=True)
     )
     return {task_id: users - opted_out for task_id, users in concerned.items()}
 
@@ -291,8 +313,7 @@ def _managers(project_ids: Collection[Any]) -> dict[Any, set[Any]]:
 
 def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str]:
     """By the key of the message, the task that it is still to be sent for, or why it is not."""
-    keys = {mail.object_id for mail in mails}
-    tasks = {str(task.pk): task for task in Task.objects.filter(pk__in=keys).select_related("project")}
+    tasks = _tasks({mail.object_id for mail in mails})
     dues = {
         key: Due(task.pk, task.project_id, task.assignee_id, task.due_date)
         for key, task in tasks.items()
@@ -317,3 +338,15 @@ def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str
         return task
 
     return {mail.pk: verdict(mail) for mail in mails}
+
+
+def _tasks(keys: Collection[str]) -> dict[str, Task]:
+    """Those that are there, by key, with their projects: of which many tasks have the same one, read once."""
+    tasks = Task.objects.filter(among("pk", keys))
+    projects = Project.objects.using(tasks.db).in_bulk({task.project_id for task in tasks})
+    found: dict[str, Task] = {}
+    for task in tasks:
+        if task.project_id in projects:  # else both have been deleted meanwhile
+            task.project = projects[task.project_id]
+            found[str(task.pk)] = task
+    return found

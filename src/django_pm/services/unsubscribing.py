@@ -34,7 +34,13 @@ def unsubscribe_url(user: Any, topic: str) -> str:
     where = get_urlconf(), settings.ROOT_URLCONF, get_script_prefix(), get_language()
     if not site or not (path := _path(*where)):
         return ""
-    return site + path.replace(PLACE, signing.dumps([str(user.pk), str(topic)], salt=SALT))
+    return site + path.replace(PLACE, _signer(settings.SECRET_KEY).sign_object([str(user.pk), str(topic)]))
+
+
+@functools.lru_cache(maxsize=1)
+def _signer(_secret: Any) -> signing.TimestampSigner:
+    """What ``signing.dumps`` makes for each token anew."""
+    return signing.TimestampSigner(salt=SALT)
 
 
 @functools.lru_cache(maxsize=64)

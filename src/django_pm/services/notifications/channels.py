@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django_pm.conf import AppSettings, app_settings
 from django_pm.events import feed
 from django_pm.models import Channel, NotificationPreferences, ProjectChannels, Reason
+from django_pm.models.among import among
 
 Channels = tuple[str, ...]
 
@@ -22,6 +23,9 @@ MAIL_COLUMNS = {Reason.DUE_SOON: "reminders", Reason.REPORT_READY: "reports"}
 
 CHUNK = 5_000
 """How many keys go into one statement."""
+
+_IN_ORDER = tuple(Channel.values)
+"""Kept, because an enumeration makes its list anew whenever it is asked."""
 
 
 def problems_of(reason: str, channels: Any) -> list[str]:
@@ -43,7 +47,7 @@ def problems_of(reason: str, channels: Any) -> list[str]:
 def ordered(channels: Iterable[str]) -> Channels:
     """Each channel once, in the order in which they are declared."""
     chosen = set(channels)
-    return tuple(channel for channel in Channel.values if channel in chosen)
+    return tuple(channel for channel in _IN_ORDER if channel in chosen)
 
 
 def of_site(reason: str) -> Channels:
@@ -80,18 +84,28 @@ class Choices:
         self._mine: dict[Any, NotificationPreferences] = {}
         self._nobodys = NotificationPreferences()
         self._of_projects: dict[tuple[Any, Any], dict[str, Any]] = {}
+        self._unchosen: dict[tuple[str, Any], Channels] = {}
         projects = set(project_ids)
         for keys in chunks(set(user_ids)):
-            mine = NotificationPreferences.objects.using(feed.database()).filter(user__in=keys)
+            mine = NotificationPreferences.objects.using(feed.database()).filter(among("user", keys))
             self._mine |= {each.user_id: each for each in mine.only("user", "channels", *MAIL_COLUMNS.values())}
-            here = ProjectChannels.objects.using(feed.database()).filter(project_id__in=projects, user__in=keys)
+            here = ProjectChannels.objects.using(feed.database()).filter(among("user", keys), project_id__in=projects)
             rows = here.values_list("user", "project_id", "channels")
             self._of_projects |= {(user_id, project_id): channels for user_id, project_id, channels in rows}
 
     def of(self, user_id: Any, project_id: Any, reason: str) -> Channels:
         """Where one of them is told of one of the projects for ``reason``."""
         mine = self._mine.get(user_id, self._nobodys)
-        return wanted(reason, mine, self._of_projects.get((user_id, project_id), {}))
+        of_project = self._of_projects.get((user_id, project_id), {})
+        if reason in of_project or reason in mine.channels:
+            return wanted(reason, mine, of_project)
+        # Most have chosen nothing for it. Then only the column of its mail is their own, and all who have the same
+        # there are told in the same places.
+        column = MAIL_COLUMNS.get(Reason(reason))
+        same = (reason, column and getattr(mine, column))
+        if same not in self._unchosen:
+            self._unchosen[same] = wanted(reason, mine, of_project)
+        return self._unchosen[same]
 
 
 def matrix(preferences: NotificationPreferences) -> dict[str, list[str]]:

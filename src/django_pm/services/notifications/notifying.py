@@ -20,6 +20,7 @@ from django_pm import access
 from django_pm.event_types import OMITTED
 from django_pm.events import feed
 from django_pm.models import Channel, Comment, Event, Membership, Notification, Reason, Role, Task
+from django_pm.models.among import among
 from django_pm.services.notifications import channels, notices, watching
 from django_pm.services.notifications.mentions import mentioned_in
 
@@ -74,7 +75,7 @@ def tell(occasions: Collection[tuple[About, Mapping[Any, Reason]]]) -> int:
     """
     notifications = Notification.objects.using(feed.database())
     names = [about.event_uuid for about, _reasons in occasions]
-    known = set(notifications.filter(event_uuid__in=names).values_list("event_uuid", "recipient"))
+    known = set(notifications.filter(among("event_uuid", names)).values_list("event_uuid", "recipient"))
     wanted = [
         (about, user_id, reasons[user_id])
         for about, reasons in occasions
@@ -93,9 +94,21 @@ def tell(occasions: Collection[tuple[About, Mapping[Any, Reason]]]) -> int:
         if reason in channels.MAIL_COLUMNS:
             where.discard(Channel.MAIL)  # it has rows of its own in the queue
         if where:
-            by_mail = "".join(where - {Channel.IN_APP})
-            values = about._asdict() | {"in_app": Channel.IN_APP in where, "by_mail": by_mail}
-            rows.append(Notification(recipient_id=user_id, reason=reason, created_at=now, **values))
+            rows.append(
+                Notification(
+                    recipient_id=user_id,
+                    reason=reason,
+                    project_id=about.project_id,
+                    task_id=about.task_id,
+                    object_type=about.object_type,
+                    object_id=about.object_id,
+                    event_uuid=about.event_uuid,
+                    actor_id=about.actor_id,
+                    in_app=Channel.IN_APP in where,
+                    by_mail="".join(where - {Channel.IN_APP}),
+                    created_at=now,
+                )
+            )
     notices.queue((row for row in rows if row.by_mail == Channel.MAIL), now)
     notifications.bulk_create(rows, batch_size=BATCH)
     return len(rows)
