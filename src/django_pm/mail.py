@@ -1,10 +1,9 @@
 """Sending what is queued in ``models/mail.py``: claim, ask whether it is still to be sent, begin, write, send, mark.
 
 One message for each recipient, one connection for each batch. When one has been begun, some behind it are written with
-it. A claim is committed before anything is sent, and the beginning and the end of each message as they come: whoever is
-killed leaves at most one message that the server may have taken without our knowing. It is sent again, with the same
-Message-ID, when its claim has run out. The database knows of each message before the next one leaves; its disk may know
-later, and we remember for it until then.
+it. A claim is committed before anything is sent, and the beginning and the end of each message as they come
+(``journal.py``): whoever is killed leaves at most one message that the server may have taken without our knowing. It is
+sent again, with the same Message-ID, when its claim has run out.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ import random
 import smtplib
 import time
 from collections import Counter
-from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
 from django.core import mail as django_mail
 from django.core.exceptions import ValidationError
-from django.db import InterfaceError, OperationalError, connections, router, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q, QuerySet
+from django.db import router, transaction
 from django.utils import timezone, translation
 
 from django_pm import smtp
 from django_pm.conf import app_settings
+from django_pm.garbage import unsearched
+from django_pm.journal import Journal
 from django_pm.letters import Letter, compose, letters_for
 from django_pm.mime import Message
 from django_pm.models import Mail, MailState, NotificationPreferences
+from django_pm.models.among import among
 from django_pm.models.mail import UNFINISHED
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ CLAIMED_FOR = dt.timedelta(minutes=3)
 SENDING_FOR = dt.timedelta(minutes=2)
 """After so long no further message of a batch is begun, so that no claim runs out under who holds it."""
 
-IN_A_ROW = 25
+IN_A_ROW = 50
 """How many messages are written at a time. One by one, between the steps of the talk with two servers, they take
 longer: who sends had a tenth more to do."""
 
@@ -51,6 +50,9 @@ WRITING_FOR = 0.5
 
 FRESH_FOR = dt.timedelta(seconds=5)
 """After so long it is asked again whether the rest of a batch is still to be sent."""
+
+SOON = dt.timedelta(seconds=1)
+"""In which a message is sent, unless the server is slow."""
 
 BACK_OFF = dt.timedelta(minutes=1)
 LONGEST_BACK_OFF = dt.timedelta(hours=6)
@@ -62,17 +64,6 @@ HUNG_UP = (0, 421)
 
 TOO_LARGE = 552
 """What a server says to the sender already, who announces the size of each message (RFC 1870, section 6.1)."""
-
-UNENDED = (MailState.CLAIMED, MailState.SENDING)
-OTHERS = ", ".join(f"'{state.value}'" for state in MailState if state not in UNENDED)
-"""The other states, for SQL. With ``state IN`` and those, PostgreSQL may read the index of what is unfinished, and so
-all rows of the claim for each message."""
-
-UNSURE = 20
-"""How many messages are noted as sent before that is known to be on the database's disk (``docs/mail.md`` says why)."""
-
-DATABASE_AWAY = 1.0
-"""Seconds between two attempts to note what was sent."""
 
 SERVER_AWAY = dt.timedelta(minutes=2)
 """When the server is tried again that could not be reached. It is no attempt of any message."""
@@ -87,7 +78,7 @@ def send_queue(*, now: dt.datetime | None = None, for_at_most: dt.timedelta = dt
     ended: Counter[str] = Counter()
     began = timezone.now()
     while timezone.now() - began < for_at_most and (batch := claim(now or timezone.now())):
-        with Batch(batch, now) as sending:
+        with unsearched(), Batch(batch, now) as sending:
             ended += sending.send()
         if sending.is_cut_short:
             break
@@ -107,9 +98,9 @@ def claim(now: dt.datetime) -> list[Mail]:
         given_up = {mail.pk for mail in cut_off if mail.attempts >= app_settings.MAIL_ATTEMPTS}
         rows.filter(pk__in=given_up).update(state=MailState.FAILED, reason="It broke whoever sent it.")
         taken = sorted((mail for mail in locked if mail.pk not in given_up), key=lambda mail: mail.pk)
-        rows.filter(pk__in=[mail.pk for mail in taken]).update(state=MailState.CLAIMED, due_at=until)
+        rows.filter(among("pk", [mail.pk for mail in taken])).update(state=MailState.CLAIMED, due_at=until)
     for mail in taken:
-        mail.was_claimed = mail.state in UNENDED
+        mail.was_claimed = mail.state != MailState.WAITING
         mail.state, mail.due_at = MailState.CLAIMED, until
     return taken
 
@@ -120,17 +111,15 @@ class Batch:
     def __init__(self, mails: list[Mail], now: dt.datetime | None) -> None:
         self._mails = mails
         self._now = now
+        self._journal = Journal(mails)
         self._until = timezone.now() + SENDING_FOR
-        self._connection: Any = None
+        self._talk: Any = None
+        """With the mail server (``smtp.Talk``), while there is any."""
         self._preferences: dict[Any, NotificationPreferences] = {}
         self._verdicts: dict[Any, Letter | str | Exception] = {}
         self._messages: dict[Any, Message] = {}
         """What is written and not sent yet."""
         self._asked_at: dt.datetime | None = None
-        self._taken: tuple[Mail, dt.datetime] | None = None
-        """What the server took last, and when, until that is noted."""
-        self._unsure: list[tuple[Mail, dt.datetime]] = []
-        """The same of those before, of which that is noted, but perhaps not on the database's disk yet."""
         self._ended: Counter[str] = Counter()
         self.is_cut_short = False
         """Whether the next batch would fare no better: the server is away, or the time sufficed for no message."""
@@ -140,7 +129,7 @@ class Batch:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._note_in_the_end()
+            self._journal.end()
         finally:
             self._disconnect()
 
@@ -155,7 +144,9 @@ class Batch:
             try:
                 if rest := self._asked_about(rest):
                     verdict = self._verdicts[rest[0].pk]
-                    if isinstance(verdict, Letter) and self._connection is None:
+                    if self._talk and not self._talk.may_go_on_with(self._messages.get(rest[0].pk)):
+                        self._disconnect()
+                    if isinstance(verdict, Letter) and self._talk is None:
                         self._connect()
                         continue  # that may have taken any time, so it is asked again
                     self._ended[self._send(rest) if isinstance(verdict, Letter) else self._leave_out(rest[0])] += 1
@@ -174,7 +165,7 @@ class Batch:
         """
         if self._asked_at is not None and timezone.now() - self._asked_at <= FRESH_FOR:
             return rest
-        self._note_taken()  # asking takes a while, and may kill us
+        self._journal.note_taken()  # asking takes a while, and may kill us
         self._asked_at = timezone.now()
         self._verdicts, self._messages = letters_for(rest, self._now or self._asked_at), {}
         unanswered = [mail for mail in rest if isinstance(self._verdicts[mail.pk], Exception)]
@@ -183,7 +174,7 @@ class Batch:
 
     def _leave_out(self, mail: Mail) -> MailState:
         """Note why one is not sent: for good, or for now, where nobody can say."""
-        self._note_taken()
+        self._journal.note_taken()
         verdict: Any = self._verdicts[mail.pk]
         if isinstance(verdict, str):
             return self._end(mail, MailState.SKIPPED, verdict)
@@ -214,15 +205,20 @@ class Batch:
                 if isinstance(self._verdicts[mail.pk], Letter):
                     self._write(mail)
 
+    def _is_ready(self, mail: Mail) -> bool:
+        """Whether it is written, and ours to hand over, so that nothing of the host's runs before the server has it."""
+        return mail.pk in self._messages and self._talk.prepare(self._messages[mail.pk]) is not None
+
     def _write(self, mail: Mail) -> None:
         letter: Any = self._verdicts[mail.pk]
         message = compose(mail, letter, self._preferences.get(mail.recipient_id))
-        smtp.prepare(self._connection, message)
+        self._talk.prepare(message)
         self._messages[mail.pk] = message
 
     def _send(self, rest: list[Mail]) -> MailState:
         mail = rest[0]
-        if not self._begin(mail):  # before it is written, for writing it may kill us as well as sending it
+        # Before it is written, for writing it may kill us as well as sending it.
+        if not self._journal.begin(mail, at_once=self._is_ready(mail)):
             return MailState.CLAIMED  # somebody else's by now
         try:
             message = self._message(rest)
@@ -233,12 +229,12 @@ class Batch:
             logger.exception("A message cannot be written.")
             return self._later(mail, _said(error))
         try:
-            sent = smtp.send(self._connection, message)
+            sent = self._talk.send(message, self._following(rest))
         except (smtplib.SMTPHeloError, smtplib.SMTPSenderRefused) as error:
             if error.smtp_code == TOO_LARGE:
                 return self._end(mail, MailState.FAILED, _reply(error)[1])
             # It is the site that is refused: no attempt of this message.
-            self._rows([mail]).update(attempts=mail.attempts - 1)
+            self._journal.rows([mail]).update(attempts=mail.attempts - 1)
             raise ServerAway(_reply(error)[1]) from error
         except Exception as error:  # backends other than Django's own raise what they like
             code, reason = _reply(error)
@@ -249,81 +245,37 @@ class Batch:
             return state
         if not sent:
             return self._later(mail, "The mail backend sent nothing, and did not say why.")
-        self._taken = mail, timezone.now()
+        self._journal.took(mail)
         return MailState.SENT
 
+    def _following(self, rest: list[Mail]) -> Message | None:
+        """The message behind the first of these, if it is written, and nothing is to happen before it is sent.
+
+        It is announced to the server; were it not to follow, the talk would have to begin anew.
+        """
+        soon = timezone.now() + SOON
+        if len(rest) == 1 or self._asked_at is None or soon - self._asked_at > FRESH_FOR or soon > self._until:
+            return None
+        return self._messages.get(rest[1].pk)
+
     def _connect(self) -> None:
-        if self._connection is None:
-            connection = _connection()
-            try:
-                connection.open()
-                smtp.greet(connection)
-            except Exception as error:  # here too backends raise what they like
-                self._connection = connection
-                self._disconnect()
-                raise ServerAway(_said(error)) from error
-            self._connection = connection
+        self._talk = smtp.Talk(_connection())
+        try:
+            self._talk.open()
+        except Exception as error:  # here too backends raise what they like
+            self._disconnect()
+            raise ServerAway(_said(error)) from error
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
+        if self._talk:
             try:
-                self._connection.close()
+                self._talk.close()
             except Exception:
                 logger.debug("The mail server was gone already.", exc_info=True)
-            self._connection = None
-
-    def _rows(self, mails: Collection[Mail]) -> QuerySet[Mail]:
-        """These, as far as they are still ours: a claim that ran out may be somebody else's by now."""
-        return self._claimed(mails, *UNENDED)
-
-    def _claimed(self, mails: Collection[Mail], *states: MailState) -> QuerySet[Mail]:
-        ours = Mail.objects.using(router.db_for_write(Mail)).filter(due_at=self._mails[0].due_at)
-        return ours.filter(pk__in=[mail.pk for mail in mails], state__in=states)
-
-    def _begin(self, mail: Mail) -> bool:
-        """Count the attempt, and note that it may be with the server from now on; whether it is still ours.
-
-        What has become of the one before is noted by the same statement: one commit for each message. Every
-        ``UNSURE`` of them, it is waited for, and with it all that was written before is on disk.
-        """
-        mail.attempts += 1
-        before = [self._taken] if self._taken else []
-        waiting = len(self._unsure) + len(before) >= UNSURE
-        taken = self._unsure + before if waiting else before
-        noted = _note(mail, taken, self._mails[0].due_at, waiting)
-        self._taken = None
-        self._unsure = [] if waiting else self._unsure + before
-        return noted == 1 + len(before) or self._rows([mail]).filter(state=MailState.SENDING).exists()
-
-    def _note_taken(self) -> None:
-        """Note the end of what the server took, for good: of the last, and of those before where that was lost.
-
-        The last is written even if it is noted. This is waited for, and with it all that was written before is on disk.
-        """
-        if self._taken:
-            self._unsure.append(self._taken)
-            self._taken = None
-        if self._unsure:
-            last, sent_at = self._unsure[-1]
-            ours = self._claimed([mail for mail, _at in self._unsure], MailState.SENT, *UNENDED)
-            ours.exclude(~Q(pk=last.pk), state=MailState.SENT).update(state=MailState.SENT, reason="", sent_at=sent_at)
-            self._unsure = []
-
-    def _note_in_the_end(self) -> None:
-        """The same, even if the database went away meanwhile: as soon as it is back, while the claim holds."""
-        connection = connections[router.db_for_write(Mail)]
-        while True:
-            try:
-                return self._note_taken()
-            except (InterfaceError, OperationalError):
-                if connection.in_atomic_block or timezone.now() > self._mails[0].due_at:
-                    raise
-                logger.warning("The database is away. It is asked again, to note what was sent.")
-                connection.close()
-                time.sleep(DATABASE_AWAY)
+            self._talk = None
 
     def _end(self, mail: Mail, state: MailState, reason: str) -> MailState:
-        self._rows([mail]).update(state=state, reason=reason[:500], attempts=mail.attempts)
+        self._journal.rows([mail]).update(state=state, reason=reason[:500], attempts=mail.attempts)
         return state
 
     def _later(self, mail: Mail, reason: str) -> MailState:
@@ -333,7 +285,7 @@ class Batch:
         bound = min(BACK_OFF * 2 ** min(mail.attempts, DOUBLINGS), LONGEST_BACK_OFF)
         due_at = timezone.now() + bound * random.random()  # noqa: S311
         values = {"state": MailState.WAITING, "reason": reason[:500], "attempts": mail.attempts}
-        self._rows([mail]).update(due_at=due_at, **values)
+        self._journal.rows([mail]).update(due_at=due_at, **values)
         return MailState.WAITING
 
     def _put_back(self, mails: list[Mail], pause: dt.timedelta, reason: str) -> int:
@@ -341,57 +293,8 @@ class Batch:
         values = {"reason": reason[:500], "due_at": timezone.now() + pause}
         left = [mail for mail in mails if mail.was_claimed]
         fresh = [mail for mail in mails if not mail.was_claimed]
-        number = self._rows(left).update(state=MailState.CLAIMED, **values) if left else 0
-        return number + self._rows(fresh).update(state=MailState.WAITING, **values)
-
-
-def _note(begun: Mail, taken: list[tuple[Mail, dt.datetime]], claimed_until: dt.datetime, waiting: bool) -> int:
-    """That the one is begun and the others were taken, as far as they are still claimed; how many that changes.
-
-    It is what ``Batch._rows`` and ``update`` would do. But it is done for each message, and to make up the statement
-    took several times as long as to execute it.
-    """
-    connection = connections[router.db_for_write(Mail)]
-    moment = connection.ops.adapt_datetimefield_value
-    key = begun.pk
-    keys = [key, *(mail.pk for mail, _at in taken)]
-    sent_at = taken[-1][1] if taken else None
-    unwaited = "" if waiting else _unwaited(connection)
-    with _preparing(connection) as cursor:
-        cursor.execute(
-            f"UPDATE {connection.ops.quote_name(Mail._meta.db_table)}"  # noqa: S608 (no value in it but a table's name)
-            " SET state = CASE id WHEN %s THEN 'sending' ELSE 'sent' END,"
-            " attempts = CASE id WHEN %s THEN %s ELSE attempts END,"
-            " reason = CASE id WHEN %s THEN reason ELSE '' END,"
-            " sent_at = CASE id WHEN %s THEN sent_at ELSE %s END"
-            f"{unwaited} WHERE id IN ({', '.join(['%s'] * len(keys))}) AND due_at = %s AND state NOT IN ({OTHERS})",
-            [key, key, begun.attempts, key, key, moment(sent_at), *keys, moment(claimed_until)],
-        )
-        return int(cursor.rowcount)
-
-
-def _preparing(connection: BaseDatabaseWrapper) -> Any:
-    """A cursor by which PostgreSQL is asked to plan a statement once, if the site has set ``prepare_threshold``.
-
-    To plan the one above takes as long as to execute it. Django's own cursor puts values into statements itself, so no
-    two are the same.
-    """
-    if connection.vendor != "postgresql" or connection.settings_dict["OPTIONS"].get("prepare_threshold") is None:
-        return connection.cursor()
-    from psycopg import Cursor
-
-    connection.ensure_connection()
-    return connection.make_cursor(Cursor(connection.connection))  # type: ignore[arg-type]
-
-
-def _unwaited(connection: BaseDatabaseWrapper) -> str:
-    """What makes PostgreSQL answer an ``UPDATE`` before that is on its disk, for this transaction alone.
-
-    To wait for the disk took about as long as to write a message. See ``Batch._note_taken``.
-    """
-    if connection.vendor != "postgresql" or connection.in_atomic_block:
-        return ""
-    return " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwaited"
+        number = self._journal.rows(left).update(state=MailState.CLAIMED, **values) if left else 0
+        return number + self._journal.rows(fresh).update(state=MailState.WAITING, **values)
 
 
 def _connection() -> Any:

@@ -1,9 +1,10 @@
-"""Handing a message to the mail server: what Django's SMTP backend does, in two turns instead of four. For ``mail.py``.
+"""Handing messages to the mail server: what Django's SMTP backend does, in one turn instead of four. For ``mail.py``.
 
 The backend is the site's own. It opens the connection with all that the site has set, and closes it; one of another
 class, or a message that is not plain, is left to it altogether. Of Django's own, a plain message is handed to the
-connection itself: to look again at addresses that are known took longer than all the talk, and a server that takes
-commands in a row (``PIPELINING``, RFC 2920) need not be waited for after each.
+connection itself: to look again at addresses that are known took longer than all the talk. A server that takes commands
+in a row (``PIPELINING``, RFC 2920) is not waited for after each; and behind the content of a message it is told already
+from whom and to whom the next one is, which section 3.1 allows explicitly.
 """
 
 from __future__ import annotations
@@ -20,60 +21,94 @@ GO_ON = 354
 SHUTTING_DOWN = 421
 
 
-def greet(backend: Any) -> None:
-    """Say who we are, if this is for us to do, and raise what ``smtplib`` does if that is refused.
+class Talk:
+    """What is said to the server over one backend, from its opening to its end."""
 
-    Django leaves it to the first message, which would be blamed for what the server says to the site.
-    """
-    if _is_open_for_us(backend):
-        backend.connection.ehlo_or_helo_if_needed()
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._announced: Message | None = None
+        """The message of which the server has been told sender and recipient, and that its content is to come."""
+
+    def open(self) -> None:
+        """Connect, and say who we are, if this is for us to do. Raises what the backend and ``smtplib`` do.
+
+        Django leaves the second to the first message, which would be blamed for what the server says to the site.
+        """
+        self._backend.open()
+        if self._is_ours():
+            self._backend.connection.ehlo_or_helo_if_needed()
+
+    def close(self) -> None:
+        """Hang up. Raises what the backend does."""
+        if self._announced:
+            # To a server that waits for a content, a farewell would be one. What is not ended, it forgets.
+            self._backend.connection.close()
+        self._backend.close()
+
+    def may_go_on_with(self, message: Message | None) -> bool:
+        """Whether this one may be the next; with any other, the talk has to be ended and begun anew."""
+        return self._announced in (None, message)
+
+    def prepare(self, message: Message) -> Wire | None:
+        """The bytes that are to be handed over, made now unless they have been; None if the backend makes them."""
+        return message.wire if self._is_ours() else None
+
+    def send(self, message: Message, following: Message | None = None) -> bool:
+        """Whether the backend lets this one count as sent. Raises what ``smtplib`` does, and what other backends do.
+
+        ``following`` is the one that is to be sent next, if that is known. How many the backend says it has sent counts
+        only where it may not raise: some queue what they are given, and say 0 or None.
+        """
+        may_raise = not getattr(self._backend, "fail_silently", False)  # an option that Django is to forget
+        if self.prepare(message):
+            try:
+                self.hand_over(message, following)
+            except smtplib.SMTPException:
+                if may_raise:
+                    raise
+                return False
+            return True
+        return bool(self._backend.send_messages([message])) or may_raise
+
+    def hand_over(self, message: Message, following: Message | None) -> None:
+        """As ``SMTP.sendmail`` does, with its errors."""
+        server: smtplib.SMTP = self._backend.connection
+        wire: Any = message.wire
+        if not server.has_extn("pipelining"):
+            server.sendmail(wire.sender, [wire.recipient], wire.content)
+            return
+        if self._announced is None:
+            self._announced = message
+            server.send(_announcement(server, wire))
+        if refusal := _refusal(server, wire):
+            self._announced = None
+            raise refusal
+        content = wire.content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        ahead = self.prepare(following) if following else None
+        server.send(content + _announcement(server, ahead) if ahead else content)
+        self._announced = following if ahead else None
+        code, words = server.getreply()
+        if code != 250:
+            if not ahead:
+                _begin_anew(server, code)
+            raise smtplib.SMTPDataError(code, words)
+
+    def _is_ours(self) -> bool:
+        """Whether the backend is of Django's own class, and has a connection."""
+        return type(self._backend) is EmailBackend and self._backend.connection is not None
 
 
-def send(backend: Any, message: Message) -> bool:
-    """Whether the backend lets this one count as sent. Raises what ``smtplib`` does, and what other backends do.
-
-    How many it says it has sent counts only where it may not raise: some queue what they are given, and say 0 or None.
-    """
-    may_raise = not getattr(backend, "fail_silently", False)  # an option that Django is to forget
-    if wire := prepare(backend, message):
-        try:
-            hand_over(backend.connection, wire)
-        except smtplib.SMTPException:
-            if may_raise:
-                raise
-            return False
-        return True
-    return bool(backend.send_messages([message])) or may_raise
-
-
-def prepare(backend: Any, message: Message) -> Wire | None:
-    """The bytes that this backend is to hand over, made now unless they have been; None if it makes them itself."""
-    return message.wire if _is_open_for_us(backend) else None
-
-
-def _is_open_for_us(backend: Any) -> bool:
-    """Whether it is of Django's own class, and has a connection."""
-    return type(backend) is EmailBackend and backend.connection is not None
-
-
-def hand_over(server: smtplib.SMTP, wire: Wire) -> None:
-    """As ``SMTP.sendmail`` does, with its errors."""
-    server.ehlo_or_helo_if_needed()
-    if not server.has_extn("pipelining"):
-        server.sendmail(wire.sender, [wire.recipient], wire.content)
-        return
+def _announcement(server: smtplib.SMTP, wire: Wire) -> bytes:
+    """From whom and to whom the message is, and that it is to come."""
     size = f" size={len(wire.content)}" if server.has_extn("size") else ""
-    server.send(f"mail FROM:<{wire.sender}>{size}\r\nrcpt TO:<{wire.recipient}>\r\ndata\r\n".encode())
-    _wait_for_all(server, wire)
-    server.send(wire.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-    code, words = server.getreply()
-    if code != 250:
-        _begin_anew(server, code)
-        raise smtplib.SMTPDataError(code, words)
+    return f"mail FROM:<{wire.sender}>{size}\r\nrcpt TO:<{wire.recipient}>\r\ndata\r\n".encode()
 
 
-def _wait_for_all(server: smtplib.SMTP, wire: Wire) -> None:
-    """Read the answers to all three commands. The first refusal counts: it is why the others are refused."""
+def _refusal(server: smtplib.SMTP, wire: Wire) -> smtplib.SMTPException | None:
+    """Read what it answers to an announcement: None if it is to get the content, else the first refusal.
+
+    That one is why the others are refused.
+    """
     refusal: smtplib.SMTPException | None = None
     for command, good in (("mail", (250,)), ("rcpt", (250, 251)), ("data", (GO_ON,))):
         try:
@@ -83,17 +118,17 @@ def _wait_for_all(server: smtplib.SMTP, wire: Wire) -> None:
                 break
             raise
         if code not in good:
-            refusal = refusal or _refusal(command, code, words, wire)
+            refusal = refusal or _error(command, code, words, wire)
         if code == SHUTTING_DOWN:  # nothing comes after that
             break
     if refusal:
         if code == GO_ON:  # to a message to nobody: an empty one ends it (section 3.1)
             server.docmd(".")
         _begin_anew(server, code)
-        raise refusal
+    return refusal
 
 
-def _refusal(command: str, code: int, words: bytes, wire: Wire) -> smtplib.SMTPException:
+def _error(command: str, code: int, words: bytes, wire: Wire) -> smtplib.SMTPException:
     if command == "mail":
         return smtplib.SMTPSenderRefused(code, words, wire.sender)
     if command == "rcpt":

@@ -48,18 +48,18 @@ def around_sending(before, after):
     """Do something before the server gets a message, and when it has taken it."""
     from django_pm import smtp
 
-    hand_over = smtp.hand_over
+    hand_over = smtp.Talk.hand_over
 
     def sending(*arguments):
         before()
         hand_over(*arguments)
         after()
 
-    smtp.hand_over = sending
+    smtp.Talk.hand_over = sending
 
 
 def set_up(point, die_at, stack):
-    from django_pm import mail
+    from django_pm import journal, mail
 
     insert, update = 'INSERT INTO "django_pm_mail"', 'UPDATE "django_pm_mail"'
     if point == "queueing, before its commit":
@@ -80,9 +80,9 @@ def set_up(point, die_at, stack):
     elif point == "the server has taken it, it is not marked":
         around_sending(int, die_at)
     elif point == "marked, and the next begun":  # by one statement, so the next is the one that is counted
-        note = mail._note
+        begin = journal.Journal.begin
         die_at.left += 1
-        mail._note = lambda *arguments: (note(*arguments), die_at())[0]
+        journal.Journal.begin = lambda *arguments, **options: (begin(*arguments, **options), die_at())[0]
     elif point == "all marked, before hanging up":
         mail.Batch._disconnect = die
     else:

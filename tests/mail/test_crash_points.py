@@ -58,12 +58,13 @@ POINTS = {
 }
 
 
-def crash(point, sink):
+def crash(point, sink, prepare):
     """Have a process queue and send, and die there; return when the database has noticed."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         "PM_TEST_DATABASE_URL": database_url(),
+        "PM_TEST_PREPARE": prepare,
         "PM_TEST_SMTP_PORT": str(sink.port),
     }
     process = subprocess.Popen([sys.executable, "-m", "tests.mail.crashing", point, str(AT)], cwd=ROOT, env=environment)
@@ -83,11 +84,12 @@ def is_alone():
         return cursor.fetchone()[0] == 0
 
 
+@pytest.mark.parametrize("prepare", ["", "5"], ids=["Django's statements", "statements that are kept"])
 @pytest.mark.parametrize("point", POINTS)
-def test_each_is_sent_once_or_again_under_the_same_name(point, sink, capsys):
+def test_each_is_sent_once_or_again_under_the_same_name(point, sink, capsys, prepare):
     outcome = POINTS[point]
     remind_of(MESSAGES)
-    crash(point, sink)
+    crash(point, sink, prepare)
     left = Counter(Mail.objects.values_list("state", flat=True))
     arrived = len(sink.messages)
 

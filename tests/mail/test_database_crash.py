@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from django_pm.mail import UNSURE
+from django_pm.journal import UNSURE
 from django_pm.models import MailState
 from tests.events.workers import until
 from tests.example.site import ROOT
@@ -61,8 +61,9 @@ def cluster():
             cluster.stop()
 
 
+@pytest.mark.parametrize("prepare", ["", "5"], ids=["Django's statements", "statements that are kept"])
 @pytest.mark.parametrize("at", [UNSURE // 2, NUMBER], ids=["in the middle of a batch", "with its last message"])
-def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at):
+def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare):
     seen = []
 
     def crash():
@@ -76,6 +77,7 @@ def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at):
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         "PM_TEST_DATABASE_URL": cluster.url,
+        "PM_TEST_PREPARE": prepare,
         "PM_TEST_SMTP_PORT": str(sink.port),
     }
     command = [sys.executable, "-m", "tests.mail.surviving", str(NUMBER)]

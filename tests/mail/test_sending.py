@@ -10,12 +10,13 @@ from unittest.mock import Mock
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import OperationalError, connection, connections
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
 
-from django_pm import letters, smtp
+from django_pm import journal, letters, smtp
 from django_pm import mail as mailing
+from django_pm.journal import Executed, Journal
 from django_pm.mail import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
 from django_pm.services import reminders as words
@@ -424,7 +425,7 @@ class Steps(list):
     def __init__(self, monkeypatch):
         super().__init__()
         self.breaks, self.fails = set(), set()
-        compose, note = mailing.compose, mailing._note
+        compose, begin = mailing.compose, Journal.begin
 
         def composing(mail, *arguments):
             name = mail.recipient.email[0]
@@ -435,12 +436,12 @@ class Steps(list):
                 raise LookupError("as a template might")
             return compose(mail, *arguments)
 
-        def noting(mail, *arguments):
+        def beginning(journal, mail, **options):
             self.append(f"begin {mail.recipient.email[0]}")
-            return note(mail, *arguments)
+            return begin(journal, mail, **options)
 
         monkeypatch.setattr(mailing, "compose", composing)
-        monkeypatch.setattr(mailing, "_note", noting)
+        monkeypatch.setattr(Journal, "begin", beginning)
 
     def taken(self):
         """In one line; and begin anew."""
@@ -578,8 +579,33 @@ class TestCrashes:
     @staticmethod
     def noting(monkeypatch, number, then):
         """Let what is noted with the beginning of this message (the first is 0) be `then` instead."""
-        note, calls = mailing._note, itertools.count()
-        monkeypatch.setattr(mailing, "_note", lambda *values: then() if next(calls) == number else note(*values))
+        calls = itertools.count()
+
+        class Noting(Executed):
+            def __init__(self, *values):
+                if next(calls) == number:
+                    then()
+                super().__init__(*values)
+
+        monkeypatch.setattr(journal, "Executed", Noting)
+
+    @staticmethod
+    def before_noting(monkeypatch, act):
+        class Noting(Executed):
+            def __init__(self, connection, note, waited):
+                act(note)
+                super().__init__(connection, note, waited)
+
+        monkeypatch.setattr(journal, "Executed", Noting)
+
+    @staticmethod
+    def after_noting(monkeypatch, act):
+        class Noting(Executed):
+            def __init__(self, *values):
+                super().__init__(*values)
+                act()
+
+        monkeypatch.setattr(journal, "Executed", Noting)
 
     @staticmethod
     def die():
@@ -588,7 +614,7 @@ class TestCrashes:
     def test_after_the_server_has_taken_it(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
         self.noting(monkeypatch, 1, self.die)
-        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: None)  # the killed tidy nothing up
+        monkeypatch.setattr(Journal, "note_taken", lambda journal: None)  # the killed tidy nothing up
         with pytest.raises(SystemExit):
             send_queue()
         monkeypatch.undo()
@@ -601,7 +627,7 @@ class TestCrashes:
 
     def test_after_the_server_has_taken_the_last_of_a_batch(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(mailing.Batch, "_note_taken", lambda batch: batch._taken and self.die())
+        monkeypatch.setattr(Journal, "note_taken", lambda journal: journal._taken and self.die())
         with pytest.raises(SystemExit):
             send_queue()
         monkeypatch.undo()
@@ -619,58 +645,43 @@ class TestCrashes:
     def test_one_that_is_gone_is_in_nobodys_way(self, sink, monkeypatch):
         """What is noted with the next one's beginning: that one goes on whatever became of the row before."""
         reminders("a@example.org", "b@example.org")
-        note = mailing._note
-
-        def forgetting(begun, taken, *values):
-            Mail.objects.filter(pk__in=[mail.pk for mail, _at in taken]).delete()
-            return note(begun, taken, *values)
-
-        monkeypatch.setattr(mailing, "_note", forgetting)
+        self.before_noting(
+            monkeypatch, lambda note: Mail.objects.filter(pk__in=[each.mail.pk for each in note.taken]).delete()
+        )
         assert send_queue() == {MailState.SENT: 2}
         assert sink.to() == ["a@example.org", "b@example.org"]
         assert states() == {"b@example.org": MailState.SENT}
 
     def test_one_that_is_gone_before_it_is_begun_is_not_sent(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
-        note = mailing._note
-
-        def forgetting(begun, taken, *values):
-            if taken:
-                Mail.objects.filter(pk=begun.pk).delete()
-            return note(begun, taken, *values)
-
-        monkeypatch.setattr(mailing, "_note", forgetting)
+        self.before_noting(monkeypatch, lambda note: note.taken and Mail.objects.filter(pk=note.begun.pk).delete())
         send_queue()
         assert sink.to() == ["a@example.org"]
         assert states() == {"a@example.org": MailState.SENT}
 
-    @pytest.mark.parametrize("unsure", [2, mailing.UNSURE])
+    @pytest.mark.parametrize("unsure", [2, journal.UNSURE])
     def test_what_the_database_forgets_is_noted_again(self, sink, monkeypatch, unsure):
         """As if it had come back after a crash without what it had not written yet, and nobody had noticed."""
-        monkeypatch.setattr(mailing, "UNSURE", unsure)
+        monkeypatch.setattr(journal, "UNSURE", unsure)
         reminders(*(f"user{n}@example.org" for n in range(4)))
-        note, calls = mailing._note, itertools.count()
+        calls = itertools.count()
 
-        def forgetting(*values):
-            noted = note(*values)
+        def forget():
             if next(calls) == 1:
                 Mail.objects.filter(state=MailState.SENT).update(state=MailState.CLAIMED, sent_at=None)
-            return noted
 
-        monkeypatch.setattr(mailing, "_note", forgetting)
+        self.after_noting(monkeypatch, forget)
         assert send_queue() == {MailState.SENT: 4}
         assert Mail.objects.filter(state=MailState.SENT, sent_at__isnull=False).count() == 4
 
     def test_what_another_has_claimed_meanwhile_is_not_noted(self, sink, monkeypatch):
         reminders("a@example.org", "b@example.org")
-        note, later = mailing._note, timezone.now() + dt.timedelta(hours=1)
+        later = timezone.now() + dt.timedelta(hours=1)
 
-        def forgetting(*values):
-            noted = note(*values)
+        def claim():
             Mail.objects.filter(state=MailState.SENT).update(state=MailState.CLAIMED, due_at=later)
-            return noted
 
-        monkeypatch.setattr(mailing, "_note", forgetting)
+        self.after_noting(monkeypatch, claim)
         send_queue()
         assert states() == {"a@example.org": MailState.CLAIMED, "b@example.org": MailState.SENT}
 
@@ -690,7 +701,7 @@ class TestCrashes:
         def die(*_arguments):
             raise SystemExit
 
-        what = (mailing, "compose") if breaks == "writing" else (smtp, "send")
+        what = (mailing, "compose") if breaks == "writing" else (smtp.Talk, "send")
         for turn in range(3):
             monkeypatch.setattr(*what, die)
             with pytest.raises(SystemExit):
@@ -720,7 +731,7 @@ class TestCrashes:
         reminders("a@example.org", "b@example.org")
         backend = type(mailing._connection())
         close = backend.close
-        monkeypatch.setattr(smtp, "hand_over", hang)
+        monkeypatch.setattr(smtp.Talk, "hand_over", hang)
         monkeypatch.setattr(backend, "close", hang_for_ever)
         with pytest.raises(SystemExit):
             send_queue()
@@ -822,16 +833,48 @@ class TestCrashes:
         assert send_queue() == {MailState.SKIPPED: 1, MailState.SENT: 1}
         assert sink.to() == ["b@example.org"]
 
+    def test_one_that_was_announced_and_is_not_to_leave_after_all(self, sink, monkeypatch, time_machine):
+        """The server has been told to whom the next message goes; that one is completed, and another one is next."""
+        hand_over, now = smtp.Talk.hand_over, timezone.now()
+        time_machine.move_to(now, tick=False)
+
+        def slowly(*arguments):
+            hand_over(*arguments)
+            time_machine.shift(mailing.FRESH_FOR + dt.timedelta(seconds=1))
+            Task.objects.filter(assignee__email="b@example.org").update(status="completed")
+
+        to("abc")
+        monkeypatch.setattr(smtp.Talk, "hand_over", slowly)
+        assert send_queue() == {MailState.SENT: 2, MailState.SKIPPED: 1}
+        assert sink.to() == ["a@example.org", "c@example.org"]
+        assert len(sink.sessions) == 2
+
+    @pytest.mark.parametrize("name", ["FRESH_FOR", "SENDING_FOR"])
+    def test_nothing_is_announced_that_is_soon_to_be_asked_about_again(self, sink, monkeypatch, name):
+        """Nor what may be left to the next batch; so the connection is kept."""
+        monkeypatch.setattr(mailing, name, mailing.SOON / 2)
+        announced, hand_over = [], smtp.Talk.hand_over
+
+        def noting(talk, message, following):
+            announced.append(following)
+            hand_over(talk, message, following)
+
+        monkeypatch.setattr(smtp.Talk, "hand_over", noting)
+        to("abc")
+        assert send_queue() == {MailState.SENT: 3}
+        assert announced == [None, None, None]
+        assert len(sink.sessions) == 1
+
     def test_so_is_what_it_says(self, sink, monkeypatch):
         """What was written with others is written anew once it has been asked about again."""
-        hand_over = smtp.hand_over
+        hand_over = smtp.Talk.hand_over
 
         def rename_another(*arguments):
             hand_over(*arguments)
             Task.objects.filter(assignee__email="b@example.org").update(title="Fill in")
 
         reminders("a@example.org", "b@example.org")
-        monkeypatch.setattr(smtp, "hand_over", rename_another)
+        monkeypatch.setattr(smtp.Talk, "hand_over", rename_another)
         monkeypatch.setattr(mailing, "FRESH_FOR", dt.timedelta(0))
         assert send_queue() == {MailState.SENT: 2}
         assert [message["Subject"] for message in sink.messages] == ["Due soon: Dig", "Due soon: Fill in"]
@@ -859,7 +902,7 @@ class TestCrashes:
         assert not Mail.objects.filter(repeated=True).exists()
 
     def test_when_the_time_of_a_batch_is_over_the_next_one_goes_on(self, sink, monkeypatch, time_machine):
-        hand_over, now = smtp.hand_over, timezone.now()
+        hand_over, now = smtp.Talk.hand_over, timezone.now()
         time_machine.move_to(now, tick=False)
 
         def slowly(*arguments):
@@ -867,7 +910,7 @@ class TestCrashes:
             time_machine.shift(mailing.SENDING_FOR + dt.timedelta(seconds=1))
 
         reminders("a@example.org", "b@example.org", "c@example.org")
-        monkeypatch.setattr(smtp, "hand_over", slowly)
+        monkeypatch.setattr(smtp.Talk, "hand_over", slowly)
         assert send_queue() == {MailState.SENT: 3, MailState.WAITING: 3}
         assert sink.to() == ["a@example.org", "b@example.org", "c@example.org"]
         assert set(Mail.objects.values_list("attempts", "repeated")) == {(1, False)}
@@ -899,42 +942,6 @@ def test_many_who_send_at_once_send_each_once(sink):
         mailing.BATCH = monkey
     assert sorted(sink.to()) == sorted(f"user{n}@example.org" for n in range(60))
     assert set(states().values()) == {MailState.SENT}
-
-
-@pytest.mark.postgres
-@pytest.mark.django_db(transaction=True)
-class TestStatementsThatAreKept:
-    """A site that lets PostgreSQL keep plans (``prepare_threshold``) gets the same from notes that are planned once."""
-
-    @pytest.fixture(autouse=True)
-    def prepare(self, monkeypatch):
-        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 2)
-        connection.close()
-        yield
-        connection.close()
-
-    def kept(self):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT statement FROM pg_prepared_statements")
-            return [statement for (statement,) in cursor.fetchall() if "django_pm_mail" in statement]
-
-    def test_every_message_is_noted(self, sink):
-        addresses = [f"user{n}@example.org" for n in range(6)]
-        sink.answers["user3@example.org"] = "550 No such user here"
-        reminders(*addresses)
-        assert send_queue() == {MailState.SENT: 5, MailState.FAILED: 1}
-        assert len(self.kept()) == 1
-        assert sorted(sink.to()) == [address for address in addresses if address != "user3@example.org"]
-        sent = Mail.objects.filter(state=MailState.SENT)
-        assert set(sent.values_list("attempts", "repeated", "reason")) == {(1, False, "")}
-        assert not sent.filter(sent_at=None).exists()
-
-    def test_a_database_that_goes_away_is_an_error_of_django(self, sink):
-        reminders("a@example.org")
-        batch = mailing.Batch(claim(timezone.now()), None)
-        connection.connection.close()
-        with pytest.raises((OperationalError, InterfaceError)):
-            batch.send()
 
 
 def test_old_mail_is_pruned_once_it_has_ended(sink, capsys):

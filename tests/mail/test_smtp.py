@@ -1,4 +1,4 @@
-"""Handing over: in two turns where the server takes commands in a row, and as `smtplib` does where it does not."""
+"""Handing over: in one turn where the server takes commands in a row, and as `smtplib` does where it does not."""
 
 import smtplib
 import socket
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core import mail as django_mail
+from django.core.mail.backends.smtp import EmailBackend
 
 from django_pm import mime, smtp
 from tests.mail.conftest import send_to
@@ -38,20 +39,20 @@ class Scripted:
             in_message = False
             while answers and (turn := self._receive(connection, in_message)):
                 self.turns.append(turn)
-                count = 1 if in_message else turn.count(b"\r\n")
-                now, answers = answers[:count], answers[count:]
-                in_message = bool(now) and now[-1].startswith(b"354")
-                connection.sendall(b"".join(answer + b"\r\n" for answer in now))
+                said = []
+                while turn and answers:
+                    _what, _end, turn = turn.partition(END if in_message and turn != b".\r\n" else b"\r\n")
+                    said.append(answers.pop(0))
+                    in_message = said[-1].startswith(b"354")
+                connection.sendall(b"".join(answer + b"\r\n" for answer in said))
 
     @staticmethod
     def _receive(connection, in_message):
         received = b""
-        while not received.endswith(b"\r\n" if not in_message or received == b".\r\n" else END):
+        while not received.endswith(b"\r\n") or (in_message and END not in received and received != b".\r\n"):
             if not (some := connection.recv(65_536)):
-                return b""
-            received += some
-            if received == b".\r\n":  # the end of a message that has no lines
                 break
+            received += some
         return received
 
     def close(self):
@@ -66,13 +67,22 @@ def message(to="a@example.org", text="Dig.\n", **fields):
 
 
 @contextmanager
-def backend():
-    opened = django_mail.mailers.default if hasattr(django_mail, "mailers") else django_mail.get_connection()
-    opened.open()
+def talking(**values):
+    """A talk over the site's backend, of which some attributes are others."""
+    backend = django_mail.mailers.default if hasattr(django_mail, "mailers") else django_mail.get_connection()
+    for name, value in values.items():
+        setattr(backend, name, value)
+    talk = smtp.Talk(backend)
     try:
-        yield opened
+        talk.open()
+        yield talk
     finally:
-        opened.close()
+        talk.close()
+
+
+def signing():
+    """A class of the site's own."""
+    return type("Signing", (EmailBackend,), {})
 
 
 @pytest.fixture
@@ -90,11 +100,11 @@ def scripted(settings):
 
 
 class TestTurns:
-    def test_there_are_two(self, scripted):
+    def test_there_are_two_for_a_single_message(self, scripted):
         server = scripted("250 OK", "250 OK", "354 Go on", "250 Taken", "221 Bye")
         letter = message()
-        with backend() as opened:
-            assert smtp.send(opened, letter) == 1
+        with talking() as talk:
+            assert talk.send(letter)
         _ehlo, commands, content, _quit = server.turns
         size = len(content) - len(".\r\n")
         assert commands.decode() == f"mail FROM:<pm@site.example> size={size}\r\nrcpt TO:<a@example.org>\r\ndata\r\n"
@@ -102,9 +112,9 @@ class TestTurns:
 
     def test_a_line_that_begins_with_a_dot_does_not_end_the_message(self, sink):
         text = "one\n.\n..two\r.\r\n.three\n"
-        with backend() as opened:
-            assert smtp.send(opened, message(text=text)) == 1
-            assert smtp.send(opened, message("b@example.org")) == 1
+        with talking() as talk:
+            assert talk.send(message(text=text))
+            assert talk.send(message("b@example.org"))
         first, _second = sink.messages
         assert first.get_body(("plain",)).get_content().split() == ["one", ".", "..two", ".", ".three"]
         assert sink.to() == ["a@example.org", "b@example.org"]
@@ -113,9 +123,8 @@ class TestTurns:
         sent = []
         for offers in (["PIPELINING"], []):
             sink.offers = offers
-            with backend() as opened:
-                assert smtp.send(opened, message()) == 1
-                assert opened.connection.has_extn("pipelining") == bool(offers)
+            with talking() as talk:
+                assert talk.send(message())
             raw, boundary = sink.raw[-1], sink.messages[-1].get_boundary().encode()
             headers, _blank, parts = raw.replace(boundary, b"boundary").partition(b"\r\n\r\n")
             sent.append(([line for line in headers.split(b"\r\n") if not line.startswith(b"Date: ")], parts))
@@ -147,10 +156,10 @@ class TestRefusals:
     )
     def test_what_is_refused(self, scripted, answers, error):
         server = scripted(*answers, "250 Anew", *self.TAKEN)
-        with backend() as opened:
+        with talking() as talk:
             with pytest.raises(type(error)) as raised:
-                smtp.send(opened, message())
-            assert smtp.send(opened, message("b@example.org")) == 1
+                talk.send(message())
+            assert talk.send(message("b@example.org"))
         assert raised.value.args == error.args
         assert [turn for turn in server.turns if turn == b"rset\r\n"] == [b"rset\r\n"]
 
@@ -167,33 +176,139 @@ class TestRefusals:
     def test_a_server_that_hangs_up_says_why(self, scripted, monkeypatch, answers, code):
         getreply, asked = smtplib.SMTP.getreply, []
         scripted(*answers)
-        with backend() as opened:
+        with talking() as talk:
             monkeypatch.setattr(smtplib.SMTP, "getreply", lambda server: (asked.append(1), getreply(server))[1])
             with pytest.raises(smtplib.SMTPException) as raised:
-                smtp.send(opened, message())
+                talk.send(message())
         error = raised.value
         found = error.recipients["a@example.org"][0] if hasattr(error, "recipients") else error.smtp_code
         assert found == code
         if code == 421:  # nothing is waited for after that
-            assert len(asked) == len(["EHLO", *answers])
+            assert len(asked) == len(answers)
 
     def test_a_server_that_hangs_up_and_says_nothing(self, scripted):
         scripted("250 OK")
-        with backend() as opened, pytest.raises(smtplib.SMTPServerDisconnected):
-            smtp.send(opened, message())
+        with talking() as talk, pytest.raises(smtplib.SMTPServerDisconnected):
+            talk.send(message())
+
+
+class TestWhatIsAnnounced:
+    """Behind the content of a message, the server is told of the one that is to be sent next."""
+
+    ENVELOPE = "mail FROM:<pm@site.example> size={size}\r\nrcpt TO:<{to}>\r\ndata\r\n"
+    TAKEN = ("250 OK", "250 OK", "354 Go on", "250 Taken")
+
+    @pytest.fixture
+    def letters(self):
+        return [message(f"{name}@example.org", f"Dig {name}.\n") for name in "abc"]
+
+    def envelope(self, letter):
+        return self.ENVELOPE.format(size=len(letter.wire.content), to=letter.to[0]).encode()
+
+    def content(self, letter):
+        return letter.wire.content + b".\r\n"
+
+    def test_so_each_further_message_takes_a_single_turn(self, scripted, letters):
+        first, second, third = letters
+        server = scripted(*self.TAKEN * 3, "221 Bye")
+        with talking() as talk:
+            assert talk.send(first, second)
+            assert talk.may_go_on_with(second)
+            assert talk.send(second, third)
+            assert talk.send(third)
+        assert server.turns[1:] == [
+            self.envelope(first),
+            self.content(first) + self.envelope(second),
+            self.content(second) + self.envelope(third),
+            self.content(third),
+            b"quit\r\n",
+        ]
+
+    def test_only_that_one_may_be_next(self, scripted, letters):
+        first, second, third = letters
+        scripted(*self.TAKEN, *self.TAKEN[:3])
+        with talking() as talk:
+            assert talk.may_go_on_with(third)
+            talk.send(first, second)
+            assert talk.may_go_on_with(second)
+            assert not talk.may_go_on_with(third)
+            assert not talk.may_go_on_with(None)
+
+    def test_one_that_is_not_sent_after_all_gets_no_content(self, scripted, letters):
+        """Not even a farewell: a server that waits for a content would take it for one."""
+        first, second, _third = letters
+        server = scripted(*self.TAKEN, *self.TAKEN[:3], "250 Taken")
+        with talking() as talk:
+            talk.send(first, second)
+        server.close()
+        assert server.turns[-1] == self.content(first) + self.envelope(second)
+
+    def test_the_sink_forgets_it(self, sink, letters):
+        first, second, _third = letters
+        with talking() as talk:
+            talk.send(first, second)
+        with talking() as talk:
+            talk.send(second)
+        assert sink.to() == ["a@example.org", "b@example.org"]
+
+    def test_what_the_server_answers_to_it_is_told_when_it_is_sent(self, scripted, letters):
+        first, second, third = letters
+        server = scripted(*self.TAKEN, "250 OK", "550 Who?", "503 To whom?", "250 Anew", *self.TAKEN, "221 Bye")
+        with talking() as talk:
+            assert talk.send(first, second)
+            with pytest.raises(smtplib.SMTPRecipientsRefused) as raised:
+                talk.send(second, third)
+            assert talk.send(third)
+        assert raised.value.recipients == {"b@example.org": (550, b"Who?")}
+        assert server.turns[3:] == [b"rset\r\n", self.envelope(third), self.content(third), b"quit\r\n"]
+
+    @pytest.mark.parametrize("answer", ["554 Spam", "451 Later"])
+    def test_it_stays_announced_if_the_one_before_is_refused(self, scripted, letters, answer):
+        first, second, _third = letters
+        server = scripted("250 OK", "250 OK", "354 Go on", answer, *self.TAKEN, "221 Bye")
+        with talking() as talk:
+            with pytest.raises(smtplib.SMTPDataError):
+                talk.send(first, second)
+            assert talk.send(second)
+        assert server.turns[3:] == [self.content(second), b"quit\r\n"]
+
+    def test_a_server_that_hangs_up_behind_the_one_before_has_taken_that(self, scripted, letters):
+        first, second, _third = letters
+        scripted(*self.TAKEN)
+        with talking() as talk:
+            assert talk.send(first, second)
+            with pytest.raises(smtplib.SMTPServerDisconnected):
+                talk.send(second)
+
+    @pytest.mark.parametrize("fields", [{"to": '"a b"@example.org'}, {"bcc": ["c@example.org"]}])
+    def test_one_that_is_djangos_to_send_is_not(self, sink, letters, fields):
+        following = message(**fields)
+        with talking() as talk:
+            assert talk.send(letters[0], following)
+            assert talk.may_go_on_with(letters[1])
+            assert talk.send(following)
+        assert len(sink.messages) == 2
+
+    def test_nothing_is_to_a_server_that_takes_no_commands_in_a_row(self, sink, letters):
+        first, second, third = letters
+        sink.offers = []
+        with talking() as talk:
+            assert talk.send(first, second)
+            assert talk.may_go_on_with(third)
+            assert talk.send(third)
+        assert sink.to() == ["a@example.org", "c@example.org"]
 
 
 class TestGreeting:
     def test_it_is_refused_before_there_is_a_message(self, sink):
         sink.refuses_greeting = True
-        with backend() as opened, pytest.raises(smtplib.SMTPHeloError):
-            smtp.greet(opened)
+        with pytest.raises(smtplib.SMTPHeloError), talking():
+            pass
 
     def test_a_backend_of_the_sites_own_does_it_itself(self, sink):
         sink.refuses_greeting = True
-        with backend() as opened:
-            opened.__class__ = type("Signing", (type(opened),), {})
-            smtp.greet(opened)
+        with talking(__class__=signing()):
+            pass
 
 
 class TestWhatIsDjangosToSend:
@@ -209,20 +324,18 @@ class TestWhatIsDjangosToSend:
         ],
     )
     def test_whatever_is_not_plain(self, sink, monkeypatch, fields):
-        monkeypatch.setattr(smtp, "hand_over", None)
-        with backend() as opened:
-            assert smtp.send(opened, message(**fields)) == 1
+        monkeypatch.setattr(smtp.Talk, "hand_over", None)
+        with talking() as talk:
+            assert talk.send(message(**fields))
         assert len(sink.messages) == 1
 
     def test_a_backend_of_the_sites_own(self, sink, monkeypatch):
-        with backend() as opened:
-            opened.__class__ = type("Signing", (type(opened),), {})
-            monkeypatch.setattr(smtp, "hand_over", None)
-            assert smtp.send(opened, message()) == 1
+        monkeypatch.setattr(smtp.Talk, "hand_over", None)
+        with talking(__class__=signing()) as talk:
+            assert talk.send(message())
         assert sink.to() == ["a@example.org"]
 
     def test_who_wants_to_hear_of_no_failure_hears_of_none(self, sink, settings):
         sink.answers["a@example.org"] = "550 Who?"
-        with backend() as opened:
-            opened.fail_silently = True
-            assert smtp.send(opened, message()) == 0
+        with talking(fail_silently=True) as talk:
+            assert not talk.send(message())
