@@ -1,6 +1,7 @@
 """Queue what is due and send it, and be killed at a named point: `python -m tests.mail.crashing "after the claim" 2`.
 
-The number is that of the message, counted from 1, where the point is one that each message passes.
+The number is that of the message, counted from 1, where the point is one that each message passes. A third argument is
+how many tasks to make in an empty database before.
 """
 
 import os
@@ -85,16 +86,33 @@ def set_up(point, die_at, stack):
         journal.Journal.begin = lambda *arguments, **options: (begin(*arguments, **options), die_at())[0]
     elif point == "all marked, before hanging up":
         mail.Batch._disconnect = die
+    elif point == "noted to a database that stands still":
+        begin = journal.Journal.begin
+
+        def beginning(*arguments, **options):
+            if die_at.left == 1:
+                os.kill(connection.connection.info.backend_pid, signal.SIGSTOP)
+            begin(*arguments, **options)
+            die_at()
+            return True
+
+        journal.Journal.begin = beginning
     else:
         assert point == "the server has it, has not answered", point  # it is the server that kills
 
 
-def main(point, number):
+def main(point, number, tasks=0):
     django.setup()
+
+    from django.core.management import call_command
 
     from django_pm import mail
     from django_pm.services import reminders
+    from tests.tasks.processes.ledger import remind_of
 
+    if tasks:
+        call_command("migrate", verbosity=0)
+        remind_of(tasks)
     with ExitStack() as stack:
         set_up(point, Nth(number), stack)
         reminders.queue_due()
@@ -102,4 +120,4 @@ def main(point, number):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

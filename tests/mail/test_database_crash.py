@@ -1,5 +1,7 @@
 """The database dies while its disk has not got what it said it had, and comes back: who sends knows what was sent.
 
+And it stands still while who sends dies.
+
 This is a PostgreSQL of the test's own. What writes to its disk by and by is frozen, so that what is not waited for is
 lost for certain when it crashes, while the mail server thinks about a message.
 """
@@ -43,6 +45,20 @@ class Cluster(PostgreSQL):
         os.kill(self._writer, signal.SIGKILL)
         until(lambda: not Path(f"/proc/{self._writer}").exists(), "the end of it")
         until(self.answers, "it to be back", 60, pause=0.1)
+
+    def go_on(self):
+        """Let those who have been stopped."""
+        for pid in self.served_by():
+            os.kill(pid, signal.SIGCONT)
+
+    def serves_nobody(self):
+        return not self.served_by()
+
+    def served_by(self):
+        """Its processes that serve others."""
+        others = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        with psycopg.connect(self.url) as connection:
+            return [pid for (pid,) in connection.execute(others)]
 
     def states(self):
         with psycopg.connect(self.url) as connection:
@@ -92,3 +108,22 @@ def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare
     assert found["then"] == ({MailState.SENT: NUMBER - at} if at < NUMBER else {})
     assert len(sink.to()) == len(set(sink.to())) == NUMBER
     assert cluster.states() == {MailState.SENT: NUMBER}
+
+
+def test_what_was_written_to_it_is_noted_though_who_wrote_it_is_killed(cluster, sink):
+    """It stands still when a note comes. The answer is not waited for, and nobody is there any more to read it."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PM_TEST_DATABASE_URL": cluster.url,
+        "PM_TEST_PREPARE": "5",
+        "PM_TEST_SMTP_PORT": str(sink.port),
+    }
+    command = [sys.executable, "-m", "tests.mail.crashing", "noted to a database that stands still", "3", "4"]
+    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(sink.messages) == 2
+    assert cluster.states() == {MailState.SENT: 1, MailState.SENDING: 1, MailState.CLAIMED: 2}
+    cluster.go_on()
+    until(cluster.serves_nobody, "it to notice")
+    assert cluster.states() == {MailState.SENT: 2, MailState.SENDING: 1, MailState.CLAIMED: 1}
