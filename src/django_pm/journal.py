@@ -229,15 +229,16 @@ class Written:
     def __init__(self, connection: BaseDatabaseWrapper, note: Note, waited: bool) -> None:
         self._errors = connection.wrap_database_errors
         connection.ensure_connection()
-        psycopgs: Any = connection.connection
+        self._connection: Any = connection.connection
+        """psycopg's."""
         at = note.sent_at.isoformat() if note.sent_at else None
         keys = note.keys + [note.begun.pk] * (KEYS[waited] - len(note.keys))
         values = (note.begun.pk, note.begun.attempts, at, note.claimed_until.isoformat(), *keys)
         with self._errors:
-            if psycopgs not in _KEEPING:
+            if self._connection not in _KEEPING:
                 _keep(connection)
-                _KEEPING.add(psycopgs)
-            self._server = psycopgs.pgconn
+                _KEEPING.add(self._connection)
+            self._server = self._connection.pgconn
             self._server.consume_input()  # a server that has hung up meanwhile is noticed here, not one message later
             parameters = [None if value is None else str(value).encode() for value in values]
             self._server.send_query_prepared(KEPT_AS[waited], parameters)
@@ -252,7 +253,10 @@ class Written:
                 self._wait(selectors.EVENT_READ)
             result = self._server.get_result()
             self._server.get_result()  # there is no other; this ends the statement
-            _raise_from(result)
+            if error := _error_in(result):
+                if error.sqlstate == FORGOTTEN:
+                    _KEEPING.discard(self._connection)
+                raise error
             return int(result.command_tuples)
 
     def _wait(self, events: int) -> None:
@@ -266,6 +270,9 @@ KEPT_AS = {False: b"django_pm_note", True: b"django_pm_note_waited"}
 KEYS = {False: 2, True: UNSURE + 1}
 """How many the statements have room for. For one list of any length, PostgreSQL would plan anew each time."""
 
+FORGOTTEN = "26000"
+"""What PostgreSQL answers if it keeps no such statement: the site has had it forget all."""
+
 _KEEPING: WeakSet[Any] = WeakSet()
 """Connections of psycopg's whose server has the statements."""
 
@@ -277,14 +284,14 @@ def _keep(connection: BaseDatabaseWrapper) -> None:
     for waited, name in KEPT_AS.items():
         keys = ", ".join(f"${len(names) + place}" for place in range(1, KEYS[waited] + 1))
         statement = _statement(connection, unwaited="" if waited else UNWAITED, keys=keys, **names)
-        _raise_from(psycopgs.pgconn.prepare(name, statement.encode()))
+        if error := _error_in(psycopgs.pgconn.prepare(name, statement.encode())):
+            raise error
 
 
-def _raise_from(result: Any) -> None:
-    """Raise the error that PostgreSQL answers, if it is one."""
+def _error_in(result: Any) -> Any:
+    """psycopg's error for what PostgreSQL answers, if that is one."""
     from psycopg import OperationalError, errors, pq
 
     if result is None:
-        raise OperationalError("the connection is lost")
-    if result.status != pq.ExecStatus.COMMAND_OK:
-        raise errors.error_from_result(result)
+        return OperationalError("the connection is lost")
+    return None if result.status == pq.ExecStatus.COMMAND_OK else errors.error_from_result(result)

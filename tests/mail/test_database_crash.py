@@ -77,6 +77,19 @@ def cluster():
             cluster.stop()
 
 
+def send(cluster, sink, prepare, program, *arguments):
+    """Have a process do so, and wait for its end."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PM_TEST_DATABASE_URL": cluster.url,
+        "PM_TEST_PREPARE": prepare,
+        "PM_TEST_SMTP_PORT": str(sink.port),
+    }
+    command = [sys.executable, "-m", f"tests.mail.{program}", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+
+
 @pytest.mark.parametrize("prepare", ["", "5"], ids=["Django's statements", "statements that are kept"])
 @pytest.mark.parametrize("at", [UNSURE // 2, NUMBER], ids=["in the middle of a batch", "with its last message"])
 def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare):
@@ -89,15 +102,7 @@ def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare
             seen.extend([before, cluster.states()])
 
     sink.pace = crash
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-        "PM_TEST_DATABASE_URL": cluster.url,
-        "PM_TEST_PREPARE": prepare,
-        "PM_TEST_SMTP_PORT": str(sink.port),
-    }
-    command = [sys.executable, "-m", "tests.mail.surviving", str(NUMBER)]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    ended = send(cluster, sink, prepare, "surviving", str(NUMBER))
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
 
@@ -112,15 +117,7 @@ def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare
 
 def test_what_was_written_to_it_is_noted_though_who_wrote_it_is_killed(cluster, sink):
     """It stands still when a note comes. The answer is not waited for, and nobody is there any more to read it."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-        "PM_TEST_DATABASE_URL": cluster.url,
-        "PM_TEST_PREPARE": "5",
-        "PM_TEST_SMTP_PORT": str(sink.port),
-    }
-    command = [sys.executable, "-m", "tests.mail.crashing", "noted to a database that stands still", "3", "4"]
-    killed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    killed = send(cluster, sink, "5", "crashing", "noted to a database that stands still", "3", "4")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(sink.messages) == 2
     assert cluster.states() == {MailState.SENT: 1, MailState.SENDING: 1, MailState.CLAIMED: 2}

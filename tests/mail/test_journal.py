@@ -5,9 +5,10 @@ show.
 """
 
 import datetime as dt
+import selectors
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from django_pm import journal, users
@@ -207,6 +208,42 @@ class TestTheDatabaseGoesAway:
         assert 2 <= sent <= 3  # that it went away may be known one message later
         assert sorted(states().values()) == [MailState.CLAIMED] * (4 - sent) + [MailState.SENT] * sent
         assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 4 - sent}
+        assert sink.to() == addresses(4)
+
+    def test_or_forgets_its_statements(self, sink):
+        """As a site may have it do. Who sends fails once, before anything leaves, and not again."""
+        reminders("a@example.org")
+        send_queue()
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
+        reminders("b@example.org")
+        with pytest.raises(ProgrammingError):
+            send_queue()
+        assert sink.to() == ["a@example.org"]
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 1}
+
+    def test_a_note_that_the_database_cancels(self, sink, monkeypatch):
+        """It took too long, with a message on its way. What has left is noted all the same."""
+
+        class Noting(Written):
+            def __init__(self, connection, note, waited):
+                if len(sink.messages) == 1:
+                    with another() as server:
+                        server.execute("BEGIN")
+                        server.execute("SELECT * FROM django_pm_mail WHERE id = %s FOR UPDATE", [note.begun.pk])
+                        super().__init__(connection, note, waited)
+                        self._connection.cancel_safe()
+                        assert self._wait(selectors.EVENT_READ) is None
+                    return
+                super().__init__(connection, note, waited)
+
+        monkeypatch.setattr(journal, "Written", Noting)
+        reminders(*addresses(4))
+        with pytest.raises(OperationalError, match="canceling statement"):
+            send_queue()
+        assert sink.to() == addresses(2)
+        assert sorted(states().values()) == [MailState.CLAIMED] * 2 + [MailState.SENT] * 2
+        assert send_queue(now=timezone.now() + mailing.CLAIMED_FOR) == {MailState.SENT: 2}
         assert sink.to() == addresses(4)
 
     def test_what_interrupts_the_waiting_is_no_end(self, sink, monkeypatch):
