@@ -13,6 +13,7 @@ import logging
 import selectors
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
@@ -92,8 +93,13 @@ class Journal:
         answer = Written(connection, note, waited) if kept else Executed(connection, note, waited)
         self._unread = Unread(mail, 1 + len(before), answer)
         self._taken = None
-        self._unsure = [] if waited else self._unsure + before
-        return (at_once and kept and not waited and not self._is_in_doubt) or self._read_answer()
+        self._unsure = self._unsure + before
+        if at_once and kept and not waited and not self._is_in_doubt:
+            return True
+        is_ours = self._read_answer()
+        if waited:
+            self._unsure = []
+        return is_ours
 
     def took(self, mail: Mail) -> None:
         """The server did, just now. That is noted with the beginning of the next one, or in the end."""
@@ -228,6 +234,7 @@ class Written:
 
     def __init__(self, connection: BaseDatabaseWrapper, note: Note, waited: bool) -> None:
         self._errors = connection.wrap_database_errors
+        self._execute = partial(Executed, connection, note, waited)
         connection.ensure_connection()
         self._connection: Any = connection.connection
         """psycopg's."""
@@ -253,11 +260,13 @@ class Written:
                 self._wait(selectors.EVENT_READ)
             result = self._server.get_result()
             self._server.get_result()  # there is no other; this ends the statement
-            if error := _error_in(result):
-                if error.sqlstate == FORGOTTEN:
-                    _KEEPING.discard(self._connection)
+            error = _error_in(result)
+            if not error:
+                return int(result.command_tuples)
+            if error.sqlstate != FORGOTTEN:
                 raise error
-            return int(result.command_tuples)
+        _KEEPING.discard(self._connection)
+        return self._execute().number()
 
     def _wait(self, events: int) -> None:
         with selectors.DefaultSelector() as waiting:
@@ -271,7 +280,8 @@ KEYS = {False: 2, True: UNSURE + 1}
 """How many the statements have room for. For one list of any length, PostgreSQL would plan anew each time."""
 
 FORGOTTEN = "26000"
-"""What PostgreSQL answers if it keeps no such statement: the site has had it forget all."""
+"""What PostgreSQL answers if it keeps no such statement, and has done nothing: the site has had it forget all, or
+psycopg, which does where it binds on the server's side, and anything is rolled back."""
 
 _KEEPING: WeakSet[Any] = WeakSet()
 """Connections of psycopg's whose server has the statements."""

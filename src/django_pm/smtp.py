@@ -46,8 +46,12 @@ class Talk:
         self._backend.close()
 
     def may_go_on_with(self, message: Message | None) -> bool:
-        """Whether this one may be the next; with any other, the talk has to be ended and begun anew."""
-        return self._announced in (None, message)
+        """Whether this one may be the next. If not, the talk has to be ended and begun anew.
+
+        So it is where another one has been announced, and where the server has hung up while it refused the last.
+        """
+        has_ended = self._is_ours() and self._backend.connection.sock is None
+        return self._announced in (None, message) and not has_ended
 
     def prepare(self, message: Message) -> Wire | None:
         """The bytes that are to be handed over, made now unless they have been; None if the backend makes them."""
@@ -141,4 +145,5 @@ def _begin_anew(server: smtplib.SMTP, code: int) -> None:
         server.close()
         return
     with contextlib.suppress(smtplib.SMTPServerDisconnected):
-        server.rset()
+        if server.rset()[0] == SHUTTING_DOWN:
+            server.close()

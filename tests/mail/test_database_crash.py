@@ -91,7 +91,11 @@ def send(cluster, sink, prepare, program, *arguments):
 
 
 @pytest.mark.parametrize("prepare", ["", "5"], ids=["Django's statements", "statements that are kept"])
-@pytest.mark.parametrize("at", [UNSURE // 2, NUMBER], ids=["in the middle of a batch", "with its last message"])
+@pytest.mark.parametrize(
+    "at",
+    [UNSURE // 2, UNSURE, NUMBER],
+    ids=["in the middle of a batch", "when the disk is to be waited for", "with its last message"],
+)
 def test_nothing_is_sent_twice_while_the_sender_lives(cluster, sink, at, prepare):
     seen = []
 

@@ -5,10 +5,11 @@ import datetime as dt
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, connections
+from django.template import engines
 
 from django_pm import access
 from django_pm.mail import send_queue
-from django_pm.models import Mail, MailState, NotificationPreferences, Role, Task
+from django_pm.models import Mail, MailState, NotificationPreferences, Project, Role, Task
 from django_pm.services import reminders
 from django_pm.services.reminders import queue_due
 from tests.factories import make_member, make_project, make_superuser, make_task, make_user
@@ -255,6 +256,22 @@ def test_a_policy_that_fails_over_one_is_in_nobody_elses_way(monkeypatch, caplog
     assert f"Nobody can say whom to remind of task {tasks[3].pk}." in caplog.text
     monkeypatch.undo()
     assert queue_due() == 1
+
+
+def test_tasks_from_a_replica_and_mail_from_the_primary(task, monkeypatch):
+    """A router that says nothing of relations between databases refuses them; no reminder is to depend on that."""
+    queue_due()
+    for model in (Task, Project):
+        made = model.from_db.__func__
+        read = classmethod(lambda cls, _db, *row, made=made: made(cls, "replica", *row))
+        monkeypatch.setattr(model, "from_db", read)
+    (verdict,) = reminders.still_due(list(Mail.objects.select_related("recipient")), NOW).values()
+    assert verdict == task
+
+
+def test_templates_may_ask_whether_there_are_words(task):
+    template = engines["django"].from_string("{% if words %}{{ words.status }}{% endif %}")
+    assert template.render({"words": reminders.Words(task)}) == "Pending"
 
 
 class TestAQuestionThatTakesTooLong:

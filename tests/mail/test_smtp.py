@@ -186,6 +186,22 @@ class TestRefusals:
         if code == 421:  # nothing is waited for after that
             assert len(asked) == len(answers)
 
+    @pytest.mark.parametrize(
+        "answers",
+        [
+            ["250 OK", "550 Who?", "421 Too many errors"],
+            ["250 OK", "550 Who?", "503 To whom?", "421 Too many errors"],  # to RSET
+            ["250 OK", "550 Who?", "503 To whom?"],
+        ],
+    )
+    def test_behind_a_refusal_the_talk_may_have_ended(self, scripted, answers):
+        """Which is for who sends to know, before the next message is blamed for it."""
+        scripted(*answers)
+        with talking() as talk:
+            with pytest.raises(smtplib.SMTPRecipientsRefused):
+                talk.send(message())
+            assert not talk.may_go_on_with(message("b@example.org"))
+
     def test_a_server_that_hangs_up_and_says_nothing(self, scripted):
         scripted("250 OK")
         with talking() as talk, pytest.raises(smtplib.SMTPServerDisconnected):

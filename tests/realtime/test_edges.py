@@ -94,8 +94,8 @@ def test_a_project_that_cannot_be_read_is_in_nobodys_way(site, owner, project, m
         make_task(broken)
         make_task(project)
         assert socket.frame("task.created")["project"] == project.pk
-        type(other).objects.filter(pk=other.pk).update(is_active=False)
         theirs.events_until(lambda event: event["project"] == project.pk)
+        type(other).objects.filter(pk=other.pk).update(is_active=False)
         assert theirs.closed() == protocol.CLOSE_NOT_SIGNED_IN
     assert caplog.text.count(f"Project {broken.pk} cannot be read") == 1
 

@@ -123,6 +123,10 @@ class Words(dict[str, Any]):
         super().__init__()
         self._task = task
 
+    def __bool__(self) -> bool:
+        """Templates may ask whether there are any, before they have asked for one."""
+        return True
+
     def __missing__(self, name: str) -> Any:
         self[name] = value = getattr(self, name)
         return value
@@ -333,7 +337,7 @@ def still_due(mails: Collection[Mail], now: dt.datetime) -> dict[Any, Task | str
             return "The task was due before the reminder could leave."
         if mail.recipient_id not in recipients[task.pk]:
             return "The recipient is not concerned any more: reassigned, removed, deactivated or opted out."
-        if mail.recipient_id == task.assignee_id:
+        if mail.recipient_id == task.assignee_id and mail.recipient._state.db == task._state.db:
             task.assignee = mail.recipient  # which has been read with the message
         return task
 
