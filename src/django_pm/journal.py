@@ -283,6 +283,8 @@ FORGOTTEN = "26000"
 """What PostgreSQL answers if it keeps no such statement, and has done nothing: the site has had it forget all, or
 psycopg, which does where it binds on the server's side, and anything is rolled back."""
 
+KEPT_ALREADY = "42P05"
+
 _KEEPING: WeakSet[Any] = WeakSet()
 """Connections of psycopg's whose server has the statements."""
 
@@ -294,7 +296,8 @@ def _keep(connection: BaseDatabaseWrapper) -> None:
     for waited, name in KEPT_AS.items():
         keys = ", ".join(f"${len(names) + place}" for place in range(1, KEYS[waited] + 1))
         statement = _statement(connection, unwaited="" if waited else UNWAITED, keys=keys, **names)
-        if error := _error_in(psycopgs.pgconn.prepare(name, statement.encode())):
+        error = _error_in(psycopgs.pgconn.prepare(name, statement.encode()))
+        if error and error.sqlstate != KEPT_ALREADY:  # as after an attempt that was interrupted
             raise error
 
 

@@ -194,6 +194,18 @@ class TestStatementsAreForgotten:
         assert ways == ["written"] * 2
         assert sink.to() == ["a@example.org", "b@example.org"]
 
+    def test_only_one_of_them(self, sink, ways):
+        """As if it had been interrupted while it was told them."""
+        reminders("a@example.org")
+        send_queue()
+        reminders("b@example.org")
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE django_pm_note")
+        assert send_queue() == {MailState.SENT: 1}
+        reminders("c@example.org")
+        assert send_queue() == {MailState.SENT: 1}
+        assert ways == ["written"] * 3
+
     def test_by_psycopg_with_each_transaction_that_is_rolled_back(self, sink, monkeypatch):
         """If it binds on the server's side; and who writes a message may do that for each."""
         name = users.full_name_or_login
