@@ -1,6 +1,7 @@
 """Who may open a socket, how it ends, and what bad clients get."""
 
 import base64
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -261,6 +262,7 @@ class TestFrames:
         assert live.closed() == code
 
     def test_too_many(self, live):
-        for _ in range(30):
-            live.send({"type": "ping"})
+        with suppress(ConnectionClosed):  # which may come before the last is sent
+            for _ in range(30):
+                live.send({"type": "ping"})
         assert live.closed() == 4429
