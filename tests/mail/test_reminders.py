@@ -258,13 +258,15 @@ def test_a_policy_that_fails_over_one_is_in_nobody_elses_way(monkeypatch, caplog
     assert queue_due() == 1
 
 
+def from_a_replica(made):
+    return classmethod(lambda cls, _db, *row, **options: made(cls, "replica", *row, **options))
+
+
 def test_tasks_from_a_replica_and_mail_from_the_primary(task, monkeypatch):
     """A router that says nothing of relations between databases refuses them; no reminder is to depend on that."""
     queue_due()
     for model in (Task, Project):
-        made = model.from_db.__func__
-        read = classmethod(lambda cls, _db, *row, made=made: made(cls, "replica", *row))
-        monkeypatch.setattr(model, "from_db", read)
+        monkeypatch.setattr(model, "from_db", from_a_replica(model.from_db.__func__))
     (verdict,) = reminders.still_due(list(Mail.objects.select_related("recipient")), NOW).values()
     assert verdict == task
 
