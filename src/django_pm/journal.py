@@ -149,7 +149,7 @@ class Journal:
             return True
         try:
             number = unread.answer.number()
-        except Error:
+        except Error:  # whatever else interrupts the reading, a worker's soft limit for instance, leaves it to be read
             self._unread = None
             raise
         self._unread = None
