@@ -37,6 +37,10 @@ class Result:
     recovery: float | None = None
 
     @property
+    def median(self) -> float:
+        return statistics.median(self.took)
+
+    @property
     def p95(self) -> float:
         return statistics.quantiles(self.took, n=20)[-1]
 
@@ -48,7 +52,7 @@ class Result:
         recovery = "" if self.recovery is None else f", back after {self.recovery:.1f} s"
         return (
             f"{self.name:>10}: {len(self.took):>5} reads, {self.writes:>4} writes, {len(self.failed)} failed, "
-            f"{len(self.stale)} stale; median {1000 * statistics.median(self.took):.0f} ms, "
+            f"{len(self.stale)} stale; median {1000 * self.median:.0f} ms, "
             f"p95 {1000 * self.p95:.0f} ms, "
             f"most {1000 * max(self.took):.0f} ms, {self.slow} beyond {1000 * SLOW:.0f} ms; "
             f"{dict(self.sources.most_common())}{recovery}"

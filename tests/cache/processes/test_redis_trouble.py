@@ -11,7 +11,7 @@ import pytest
 import redis as client_of_redis
 
 from tests import factories, redis_server
-from tests.cache.processes.load import Load
+from tests.cache.processes.load import READERS, SLOW, Load
 from tests.cache.processes.site import caches_at, start
 from tests.events.workers import LONG
 from tests.example.site import free_port, wait_until_it_listens
@@ -65,8 +65,11 @@ def load(tmp_path):
     return at
 
 
-def judge(results):
-    """No request failed, none was answered with something old, and the trouble was felt by few."""
+def judge(results, in_hand=8):
+    """No request failed, none was answered with something old, and the trouble was felt by few.
+
+    `in_hand` is how many requests of readers wait while two processes find out that there is trouble, and try once.
+    """
     print("\n" + "\n".join(map(str, results)))  # noqa: T201 (the ledger)
     calm = results[0]
     assert calm.sources["shared"], str(calm)
@@ -76,7 +79,8 @@ def judge(results):
         assert result.writes
         if LONG:  # with fewer requests the few that wait are more than a twentieth
             assert result.p95 <= 2 * calm.p95 + 0.03, str(result)
-        assert result.slow <= calm.slow + max(8, WAITS * len(result.took)), str(result)
+        assert result.median <= SLOW, str(result)
+        assert result.slow <= calm.slow + max(in_hand, WAITS * len(result.took)), str(result)
         assert result.recovery is None or result.recovery <= 2 * RECOVERY, str(result)
     # A trial on a busy machine may itself be too slow to count, and the next one is five seconds later.
     assert sum((result.recovery or 0) > RECOVERY for result in results) <= 1
@@ -113,6 +117,8 @@ def test_killed_frozen_emptied_full_and_with_old_data(load, own_redis):
 
 
 def test_slow(load, own_redis, tmp_path):
+    """What is slow within the timeout is left alone after some calls, not after one."""
+    seconds_each = max(SECONDS, 4)  # most of it for what comes after those calls
     port = free_port()
     proxy = running(
         "tests.cache.processes.proxy",
@@ -129,10 +135,12 @@ def test_slow(load, own_redis, tmp_path):
             line.stdin.write(f"{seconds}\n")
             line.stdin.flush()
 
-        results = [visitors.run("calm", SECONDS)]
+        results = [visitors.run("calm", seconds_each)]
         for seconds in (0.15, 0.5):  # within the timeout, and beyond it
             be_slow(seconds)
-            results.append(visitors.run(f"{seconds} s slow", SECONDS))
+            results.append(visitors.run(f"{seconds} s slow", seconds_each))
             be_slow(0)
             results[-1].recovery = visitors.until_it_is_shared(3 * RECOVERY)
-        judge(results)
+        # Of the calls of several threads, one in two follows another. So a process has had enough after at most
+        # 2 * SLOW_CALLS - 1 times the delay, and a request takes that three times: no reader begins more than two.
+        judge(results, in_hand=2 * READERS * 2 + 2)
