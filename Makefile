@@ -16,7 +16,7 @@ URL = http://127.0.0.1:$(PORT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The example site is configured by its environment. What happens to be set in this shell, for another site perhaps,
 # must not lead the demo to that site's database, or its mail server.
-SITE := env -u DATABASE_URL -u DATABASE_POOL -u DATABASE_PREPARE -u DATABASE_SECONDS -u REDIS_URL -u BROKER_URL -u BEAT_SECONDS -u SECRET_KEY \
+SITE := env -u DATABASE_URL -u DATABASE_POOL -u DATABASE_POOLER -u DATABASE_SECONDS -u REDIS_URL -u BROKER_URL -u BEAT_SECONDS -u SECRET_KEY \
 	-u DEBUG -u ALLOWED_HOSTS -u CSRF_TRUSTED_ORIGINS -u HTTPS -u LOG_FORMAT -u LOG_LEVEL \
 	-u PROXIES -u STATIC_ROOT -u METRICS_TOKEN -u TIME_ZONE -u WEB_CONCURRENCY -u PYTHONPATH -u PYTHONHOME \
 	-u SITE_URL -u EMAIL_HOST -u EMAIL_PORT -u EMAIL_HOST_USER -u EMAIL_HOST_PASSWORD -u EMAIL_USE_TLS -u EMAIL_USE_SSL \

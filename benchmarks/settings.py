@@ -46,7 +46,6 @@ ROOT_URLCONF = "benchmarks.urls"
 
 server = os.environ.get("PM_BENCH_SERVER") or "postgresql://postgres@127.0.0.1:5432"
 DATABASES = {"default": dj_database_url.parse(f"{server.rstrip('/')}/{DATABASE_NAME}", conn_max_age=None)}
-DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 5}
 
 REDIS_URL = os.environ.get("PM_BENCH_REDIS") or "redis://127.0.0.1:6379"
 CHANNEL_LAYERS = {

@@ -4,8 +4,8 @@ Environment variables turn it into the other hosts that the package promises to 
 
 `PM_TEST_DATABASE_URL`
     where the tests keep their data; SQLite in memory unless set. `scripts/run_tests.py` sets it.
-`PM_TEST_PREPARE`
-    for processes that tests start: `prepare_threshold` of PostgreSQL; none unless set.
+`PM_TEST_POOLED`
+    for processes that tests start: `1`: as behind a pooler that gives each transaction a connection of others.
 `PM_TEST_SMTP_PORT`
     for processes that tests start: where their mail goes.
 `PM_TEST_USER_MODEL`
@@ -82,8 +82,7 @@ else:
     # other's database, and the next run of this one clears what a killed run left.
     origin = hashlib.sha256(f"{BASE_DIR}|{sys.prefix}".encode()).hexdigest()[:10]
     database["TEST"] = {"NAME": os.environ.get("PM_TEST_DATABASE_NAME") or f"test_django_pm_{origin}"}
-    if threshold := os.environ.get("PM_TEST_PREPARE"):
-        database.setdefault("OPTIONS", {})["prepare_threshold"] = int(threshold)
+    database["DISABLE_SERVER_SIDE_CURSORS"] = os.environ.get("PM_TEST_POOLED") == "1"
 DATABASES = {"default": database}
 
 AUTH_USER_MODEL = os.environ.get("PM_TEST_USER_MODEL") or "auth.User"

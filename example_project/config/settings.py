@@ -9,8 +9,8 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     DATABASE_URL           SQLite  e.g. postgres://user:password@host:5432/name
     DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 7: so many
                                    connections to PostgreSQL at most in each process, lent to whoever asks
-    DATABASE_PREPARE       0       5: PostgreSQL plans once what one connection asks again and again, from the fifth
-                                   time on; not behind a pooler that gives each transaction another connection
+    DATABASE_POOLER        0       1: a pooler in between gives each transaction a connection of others (PgBouncer);
+                                   then no connection is kept here
     DATABASE_SECONDS       30      what one statement may take on PostgreSQL; 0: as long as it likes, for migrations
     REDIS_URL              none    e.g. redis://host:6379/0: the cache, and what wakes other server processes for live
                                    notifications
@@ -127,8 +127,14 @@ if DATABASE_URL:
 
     # Whether connections are kept or pooled depends on what serves the site: docs/serving.md. Either way one that
     # has been idle is tried before it is used.
-    DATABASE_POOL = env.number("DATABASE_POOL", default=0)
-    DATABASE = dj_database_url.parse(DATABASE_URL, conn_max_age=0 if DATABASE_POOL else 600, conn_health_checks=True)
+    DATABASE_POOLER = env.flag("DATABASE_POOLER", default=False)
+    DATABASE_POOL = 0 if DATABASE_POOLER else env.number("DATABASE_POOL", default=0)
+    DATABASE = dj_database_url.parse(
+        DATABASE_URL,
+        conn_max_age=0 if DATABASE_POOL or DATABASE_POOLER else 600,
+        conn_health_checks=True,
+        disable_server_side_cursors=DATABASE_POOLER,
+    )
     if DATABASE["ENGINE"] == "django.db.backends.postgresql":
         # A server that has vanished is given up within seconds, not after the operating system's quarter of an hour.
         OPTIONS = DATABASE.setdefault("OPTIONS", {})
@@ -137,7 +143,6 @@ if DATABASE_URL:
         OPTIONS.setdefault("keepalives_interval", 5)
         OPTIONS.setdefault("keepalives_count", 3)
         OPTIONS.setdefault("tcp_user_timeout", 15_000)  # milliseconds
-        OPTIONS.setdefault("prepare_threshold", env.number("DATABASE_PREPARE", default=0) or None)
         OPTIONS.setdefault("options", f"-c statement_timeout={env.number('DATABASE_SECONDS', default=30)}s")
         if DATABASE_POOL:
             OPTIONS["pool"] = {

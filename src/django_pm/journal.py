@@ -1,7 +1,7 @@
 """Noting what becomes of each message of a batch, before the next one leaves. For ``mail.py``.
 
 The database knows of each message before the next one is handed over; its disk may know later, and we remember for it
-until then. With PostgreSQL, where the site lets statements be kept (``prepare_threshold``), not even the answer is
+until then. With PostgreSQL, unless a pooler is in between (``DISABLE_SERVER_SIDE_CURSORS``), not even the answer is
 waited for: it is read when the mail server has the next message. What has been written to a connection is executed
 whether or not who wrote it is still there; so whoever is killed leaves as much as if it had been waited for.
 """
@@ -9,6 +9,7 @@ whether or not who wrote it is still there; so whoever is killed leaves as much 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import logging
 import selectors
 import time
@@ -89,6 +90,7 @@ class Journal:
         waited = len(self._unsure) + len(before) >= UNSURE
         note = Note(mail, self._unsure + before if waited else before, self._claimed_until)
         connection = connections[self._using]
+        connection.ensure_connection()
         kept = _keeps_statements(connection)
         answer = Written(connection, note, waited) if kept else Executed(connection, note, waited)
         self._unread = Unread(mail, 1 + len(before), answer)
@@ -216,10 +218,14 @@ def _statement(connection: BaseDatabaseWrapper, **places: str) -> str:
 
 
 def _keeps_statements(connection: BaseDatabaseWrapper) -> bool:
-    """Whether it is psycopg's, the site has set ``prepare_threshold``, and each statement is a transaction."""
+    """Whether it is psycopg's (3), the same for each transaction, and each statement is one.
+
+    A site says that transactions get connections of others as Django has it, by ``DISABLE_SERVER_SIDE_CURSORS``.
+    """
     return (
         connection.vendor == "postgresql"
-        and connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
+        and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        and hasattr(connection.connection, "pgconn")
         and not connection.in_atomic_block
         and connection.get_autocommit()
     )
@@ -235,7 +241,6 @@ class Written:
     def __init__(self, connection: BaseDatabaseWrapper, note: Note, waited: bool) -> None:
         self._errors = connection.wrap_database_errors
         self._execute = partial(Executed, connection, note, waited)
-        connection.ensure_connection()
         self._connection: Any = connection.connection
         """psycopg's."""
         at = note.sent_at.isoformat() if note.sent_at else None
@@ -275,9 +280,12 @@ class Written:
         self._server.consume_input()
 
 
-KEPT_AS = {False: b"django_pm_note", True: b"django_pm_note_waited"}
 KEYS = {False: 2, True: UNSURE + 1}
 """How many the statements have room for. For one list of any length, PostgreSQL would plan anew each time."""
+
+_DIGEST = hashlib.blake2b(f"{NOTE}{UNWAITED}{KEYS}".encode(), digest_size=4).hexdigest()
+KEPT_AS = {waited: f"django_pm_note_{_DIGEST}_{keys}".encode() for waited, keys in KEYS.items()}
+"""By names of their own: a pooler may hand on a connection on which another release has had its own kept."""
 
 FORGOTTEN = "26000"
 """What PostgreSQL answers if it keeps no such statement, and has done nothing: the site has had it forget all, or

@@ -1,4 +1,4 @@
-"""Notes whose answer is not waited for: a site that lets PostgreSQL keep statements gets the same as others.
+"""Notes whose answer is not waited for: PostgreSQL that keeps statements gives the same as others.
 
 What is left by whoever is killed, and by a database that crashes, `test_crash_points.py` and `test_database_crash.py`
 show.
@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
-def kept(monkeypatch):
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 5)
+def afresh():
+    """Nothing is kept yet, or left for others."""
     connection.close()
     yield
     connection.close()
@@ -89,18 +89,18 @@ def test_statements_are_planned_once(sink):
     send_queue()
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%django_pm_mail%%'")
-        assert sorted(cursor.fetchall()) == [("django_pm_note",), ("django_pm_note_waited",)]
+        assert {name for (name,) in cursor.fetchall()} == {name.decode() for name in journal.KEPT_AS.values()}
 
 
-@pytest.mark.parametrize("threshold", [None, 5])
-def test_it_is_the_site_that_says_so(sink, ways, monkeypatch, threshold):
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", threshold)
+@pytest.mark.parametrize("pooled", [True, False])
+def test_none_is_kept_where_transactions_get_connections_of_others(sink, ways, monkeypatch, pooled):
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", pooled)
     reminders("a@example.org")
     with transaction.atomic():  # what is written in a transaction is not to be executed whatever becomes of that
         send_queue()
     reminders("b@example.org")
     send_queue()
-    assert ways == (["written"] if threshold else [])
+    assert ways == ([] if pooled else ["written"])
     assert set(states().values()) == {MailState.SENT}
 
 
@@ -200,7 +200,7 @@ class TestStatementsAreForgotten:
         send_queue()
         reminders("b@example.org")
         with connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE django_pm_note")
+            cursor.execute(f"DEALLOCATE {journal.KEPT_AS[False].decode()}")
         assert send_queue() == {MailState.SENT: 1}
         reminders("c@example.org")
         assert send_queue() == {MailState.SENT: 1}
@@ -217,7 +217,8 @@ class TestStatementsAreForgotten:
                 raise ZeroDivisionError(Task.objects.count())
             return name(user)
 
-        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "server_side_binding", True)
+        for option, value in {"server_side_binding": True, "prepare_threshold": 5}.items():
+            monkeypatch.setitem(connection.settings_dict["OPTIONS"], option, value)
         monkeypatch.setattr(users, "display_name", trying)
         monkeypatch.setattr(mailing, "IN_A_ROW", 2)
         connection.close()

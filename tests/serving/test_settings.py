@@ -54,11 +54,11 @@ class TestDatabase:
         assert "pool" not in database["OPTIONS"]
         assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (600, True)
 
-    @pytest.mark.parametrize(("variables", "threshold"), [({}, None), ({"DATABASE_PREPARE": "5"}, 5)])
-    def test_statements_are_kept_where_no_pooler_is_in_between(
-        self, tmp_path: Path, variables: dict[str, str], threshold: int | None
-    ) -> None:
-        assert self.database(tmp_path, "config.wsgi", **variables)["OPTIONS"]["prepare_threshold"] == threshold
+    @pytest.mark.parametrize("module", ["config.wsgi", "config.asgi", "config.sockets"])
+    def test_nothing_is_kept_where_a_pooler_is_in_between(self, tmp_path: Path, module: str) -> None:
+        database = self.database(tmp_path, module, DATABASE_POOLER="1")
+        assert "pool" not in database["OPTIONS"]
+        assert (database["CONN_MAX_AGE"], database["DISABLE_SERVER_SIDE_CURSORS"]) == (0, True)
 
     @pytest.mark.parametrize("url", ["", "sqlite:///{folder}/db.sqlite3"])
     def test_sqlite_has_no_pool(self, tmp_path: Path, url: str) -> None:

@@ -91,7 +91,6 @@ class Celery:
             "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "PM_TEST_DATABASE_URL": database_url(),
-            "PM_TEST_PREPARE": "5",
             "PM_TEST_RABBITMQ_URL": broker,
             "PM_TEST_QUEUES": self.prefix,
             "PM_TEST_SMTP_PORT": str(smtp_port),
