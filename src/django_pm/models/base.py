@@ -135,7 +135,7 @@ class ProjectObjectQuerySet(QuerySet[M]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _note_created(self, created: Sequence[Any], recording: Recording) -> None:
-        known = [(obj.pk, recorder.values_of(obj)) for obj in created]
+        known = [(obj.pk, recorder.values_of(obj, is_new=True)) for obj in created]
         unread = [pk for pk, values in known if values is None]
         read = recorder.snapshots(self.model._base_manager.using(self.db).filter(pk__in=unread)) if unread else {}
         recording.changed_many((pk, None, read[pk] if values is None else values) for pk, values in known)

@@ -105,12 +105,14 @@ class LockedRead:
         return None
 
 
-def values_of(instance: ProjectObject) -> Snapshot | None:
+def values_of(instance: ProjectObject, *, is_new: bool = False) -> Snapshot | None:
     """What ``instance`` would be read back as; None where only the database can tell (an ``F()`` expression).
 
-    Columns that are not loaded are left out.
+    Columns that are not loaded are left out. One that ``is_new`` is compared with nothing, so what is not told of it
+    anyway is left as it stands.
     """
     values: Snapshot = {}
+    as_it_stands = instance.untold if is_new else frozenset()
     for field in tracked_fields(type(instance)):
         if field.attname not in instance.__dict__:
             continue
@@ -118,7 +120,7 @@ def values_of(instance: ProjectObject) -> Snapshot | None:
         if hasattr(value, "resolve_expression"):
             return None
         try:
-            values[field.name] = as_read_back(field, value)
+            values[field.name] = value if field.name in as_it_stands else as_read_back(field, value)
         except (ValidationError, ValueError, TypeError):
             return None  # the database's to refuse, in its own words
     return values

@@ -27,6 +27,19 @@ class ReportQuerySet(ProjectObjectQuerySet["Report"]):
         return self.filter(date__lt=timezone.now().date() - dt.timedelta(days=max(days, LATEST_BEHIND)))
 
 
+def given_by_itself(field: models.JSONField[Any, Any]) -> models.JSONField[Any, Any]:
+    """``field``, of which PostgreSQL is given each value by itself when many rows are inserted.
+
+    Django gives it those of each column as one array, in which psycopg escapes every quotation mark of a text by
+    itself: that took a third of the time in which reports are stored. Columns whose values may need a placeholder of
+    their own are kept out of arrays. It is no class of its own, for such a one would be of another type than JSON.
+    """
+    given: Any = field
+    given.get_placeholder = lambda value, compiler, connection: "%s"
+    given.get_placeholder_sql = lambda value, compiler, connection: ("%s", [value])  # since Django 6.1
+    return field
+
+
 class Report(ProjectObject):
     """What a project looked like on one date of its own time zone, and what had happened the day before."""
 
@@ -40,7 +53,7 @@ class Report(ProjectObject):
     date = models.DateField(_("date"), help_text=_("In the time zone of the project."))
     time_zone = models.CharField(_("time zone"), max_length=64, help_text=_("In which its days begin and end."))
     generated_at = models.DateTimeField(_("generated at"), default=timezone.now)
-    data = models.JSONField(_("data"), default=dict)
+    data = given_by_itself(models.JSONField(_("data"), default=dict))
     note = models.CharField(
         _("note"), max_length=500, blank=True, default="", help_text=_("What was wrong when it was made, if anything.")
     )

@@ -23,6 +23,7 @@ from django.utils import timezone
 from django_pm import access
 from django_pm.conf import app_settings
 from django_pm.context import acting
+from django_pm.garbage import unsearched
 from django_pm.models import Mail, MailKind, Membership, NotificationPreferences, Project, Report, Role
 from django_pm.services import local_days
 from django_pm.services.apart import apart
@@ -84,7 +85,8 @@ def make_due(now: dt.datetime | None = None, *, for_at_most: dt.timedelta = dt.t
             # What is missing before the last report is not looked for again: a later date waits for an earlier one.
             wanted = [one for one in chunk if one.place.project_id not in failed]
             try:
-                made += sum(len(reports) for reports in apart(partial(make, now=at), wanted, left_out))
+                with unsearched():
+                    made += sum(len(reports) for reports in apart(partial(make, now=at), wanted, left_out))
             except OperationalError as error:  # a statement that took too long, for instance: not for ever in the way
                 if not connections[router.db_for_write(Report)].is_usable():
                     raise
