@@ -23,7 +23,7 @@ from benchmarks.mailing.site import clear, forget_mail, furnish
 from benchmarks.measure import Samples, Table, interleaved, megabytes
 from benchmarks.orders import Helper, helper
 from benchmarks.probe import probe
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailState
 from django_pm.services.jobs import QUEUES
 from django_pm.services.reminders import queue_due

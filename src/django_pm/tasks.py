@@ -13,8 +13,8 @@ from typing import Any
 
 from celery import shared_task
 
-from django_pm import mail
 from django_pm.events import relay
+from django_pm.mail import sending
 from django_pm.services import escalating, pruning, reminders, reports
 from django_pm.services.jobs import JOBS
 from django_pm.services.notifications import digests
@@ -71,7 +71,7 @@ def queue_digests() -> None:
 @task
 def send_mail_queue() -> None:
     """Send what is queued. What is left when the time is over, the next one sends."""
-    mail.send_queue(for_at_most=SENDING_FOR)
+    sending.send_queue(for_at_most=SENDING_FOR)
 
 
 def wake_senders() -> None:

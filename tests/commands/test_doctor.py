@@ -26,7 +26,7 @@ from django.utils import timezone
 from django_pm.cache.breaker import SLOW_SECONDS
 from django_pm.events import feed, relay, retention, soundness, subscribers
 from django_pm.exceptions import StreamReset
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.management.commands import pm_doctor
 from django_pm.models import (
     Cursor,

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import translation
 from rest_framework.test import APIClient
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import MailState, NotificationPreferences, Project
 from django_pm.services import reminders, reports
 from django_pm.services.unsubscribing import unsubscribe_url

@@ -29,7 +29,7 @@ import django_pm
 from django_pm import access, event_types
 from django_pm.context import acting
 from django_pm.events.relay import relay_events
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import (
     ApiToken,
     Cursor,

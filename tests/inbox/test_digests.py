@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_pm.events.relay import relay_events
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailKind, MailState, Notification, NotificationPreferences, Role
 from django_pm.models.mail import KEPT_FOR
 from django_pm.services import pruning, reminders, reports

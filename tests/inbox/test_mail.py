@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from django_pm.context import acting
 from django_pm.events.relay import relay_events
-from django_pm.mail import claim, send_queue
+from django_pm.mail.sending import claim, send_queue
 from django_pm.models import (
     Comment,
     Event,

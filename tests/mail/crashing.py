@@ -48,7 +48,7 @@ def after_statement(beginning, parameter, die):
 
 def around_sending(before, after):
     """Do something before the server gets a message, and when it has taken it."""
-    from django_pm import smtp
+    from django_pm.mail import smtp
 
     hand_over = smtp.Talk.hand_over
 
@@ -61,22 +61,22 @@ def around_sending(before, after):
 
 
 def set_up(point, die_at, stack):
-    from django_pm import journal, mail
+    from django_pm.mail import journal, sending
 
     insert, update = 'INSERT INTO "django_pm_mail"', 'UPDATE "django_pm_mail"'
     if point == "queueing, before its commit":
         stack.enter_context(after_statement(insert, "reminder", die))
     elif point == "queueing, after its commit":
-        mail.claim = die
+        sending.claim = die
     elif point == "claim, before its commit":
         stack.enter_context(after_statement(update, "claimed", die))
     elif point == "claim, after its commit":
-        mail.Batch = die
+        sending.Batch = die
     elif point in ("begun, it is not written", "the one before begun, it is being written with that"):
         if point.startswith("begun"):
-            mail.IN_A_ROW = 1
-        compose = mail.compose
-        mail.compose = lambda *arguments: (die_at(), compose(*arguments))[1]
+            sending.IN_A_ROW = 1
+        compose = sending.compose
+        sending.compose = lambda *arguments: (die_at(), compose(*arguments))[1]
     elif point == "begun, the server has not got it":
         around_sending(die_at, int)
     elif point == "the server has taken it, it is not marked":
@@ -86,10 +86,10 @@ def set_up(point, die_at, stack):
         die_at.left += 1
         journal.Journal.begin = lambda *arguments, **options: (begin(*arguments, **options), die_at())[0]
     elif point == "all marked, before hanging up":
-        mail.Batch._disconnect = die
+        sending.Batch._disconnect = die
     elif point == "noted to a database that stands still":
         # However long this machine takes for it, all is written when the first is sent, and nobody is asked again.
-        mail.WRITING_FOR, mail.FRESH_FOR = 60, dt.timedelta(minutes=2)
+        sending.WRITING_FOR, sending.FRESH_FOR = 60, dt.timedelta(minutes=2)
         begin = journal.Journal.begin
 
         def beginning(self, *arguments, at_once):
@@ -111,7 +111,7 @@ def main(point, number, tasks=0):
 
     from django.core.management import call_command
 
-    from django_pm import mail
+    from django_pm.mail import sending
     from django_pm.services import reminders
     from tests.tasks.processes.ledger import remind_of
 
@@ -121,7 +121,7 @@ def main(point, number, tasks=0):
     with ExitStack() as stack:
         set_up(point, Nth(number), stack)
         reminders.queue_due()
-        mail.send_queue()
+        sending.send_queue()
 
 
 if __name__ == "__main__":

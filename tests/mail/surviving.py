@@ -20,20 +20,20 @@ def main(number):
     from django.db import OperationalError
     from django.utils import timezone
 
-    from django_pm import mail
+    from django_pm.mail import sending
     from django_pm.services.reminders import queue_due
     from tests.tasks.processes.ledger import remind_of
 
-    mail.FRESH_FOR = dt.timedelta(hours=1)  # to ask again waits for the disk
+    sending.FRESH_FOR = dt.timedelta(hours=1)  # to ask again waits for the disk
     call_command("migrate", verbosity=0)
     remind_of(number)
     queue_due()
     found = {"error": None}
     try:
-        mail.send_queue()
+        sending.send_queue()
     except OperationalError as error:
         found["error"] = str(error)
-    found["then"] = dict(mail.send_queue(now=timezone.now() + mail.CLAIMED_FOR))
+    found["then"] = dict(sending.send_queue(now=timezone.now() + sending.CLAIMED_FOR))
     sys.stdout.write(json.dumps(found))
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailKind, MailState
 from tests.factories import make_project, make_superuser, make_task, make_user
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
 from django_pm.services.reminders import queue_due
 from tests.events.workers import LONG

@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 from django.contrib.auth import get_user_model
 
-from django_pm import mail as mailing
-from django_pm.mail import claim, send_queue
+from django_pm.mail import sending as mailing
+from django_pm.mail.sending import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Role
 from django_pm.services.reminders import queue_due
 from django_pm.services.reports import make_due, make_today

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_pm.mail import CLAIMED_FOR, send_queue
+from django_pm.mail.sending import CLAIMED_FOR, send_queue
 from django_pm.models import Mail, MailState
 from django_pm.services.reminders import queue_due
 from tests.events.workers import database_url, until

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from django_pm.journal import UNSURE
+from django_pm.mail.journal import UNSURE
 from django_pm.models import MailState
 from tests.events.workers import until
 from tests.example.site import ROOT

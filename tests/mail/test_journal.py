@@ -12,10 +12,11 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from django_pm import journal, users
-from django_pm import mail as mailing
-from django_pm.journal import Executed, Journal, Written
-from django_pm.mail import Batch, claim, send_queue
+from django_pm import users
+from django_pm.mail import journal
+from django_pm.mail import sending as mailing
+from django_pm.mail.journal import Executed, Journal, Written
+from django_pm.mail.sending import Batch, claim, send_queue
 from django_pm.models import Mail, MailState, Task
 from tests.mail.test_sending import due_again, reminders, states
 
@@ -23,8 +24,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
-def afresh():
+def afresh(monkeypatch):
     """Nothing is kept yet, or left for others."""
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", False)
     connection.close()
     yield
     connection.close()

@@ -12,7 +12,7 @@ from django.core.mail import EmailMultiAlternatives
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from django_pm import mime
+from django_pm.mail import mime
 
 OLDER = django.VERSION < (6,)
 LINK = f"<https://pm.example.com/{'x' * 150}>"

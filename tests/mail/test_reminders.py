@@ -8,7 +8,7 @@ from django.db import OperationalError, connection, connections
 from django.template import engines
 
 from django_pm import access
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Role, Task
 from django_pm.services import reminders
 from django_pm.services.reminders import queue_due

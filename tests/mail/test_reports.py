@@ -9,8 +9,8 @@ from django.test import override_settings
 from django.utils import translation
 
 from django_pm.events.external import record_external_change
-from django_pm.letters import Letter, letters_for
-from django_pm.mail import send_queue
+from django_pm.mail.letters import Letter, letters_for
+from django_pm.mail.sending import send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Project, Report, Role
 from django_pm.services.report_pages import chart
 from django_pm.services.reports import make_due, make_today, rebuild

@@ -14,10 +14,10 @@ from django.db import OperationalError, connection, connections
 from django.urls import get_script_prefix, reverse, set_script_prefix
 from django.utils import timezone, translation
 
-from django_pm import journal, letters, smtp
-from django_pm import mail as mailing
-from django_pm.journal import Executed, Journal
-from django_pm.mail import claim, send_queue
+from django_pm.mail import journal, letters, smtp
+from django_pm.mail import sending as mailing
+from django_pm.mail.journal import Executed, Journal
+from django_pm.mail.sending import claim, send_queue
 from django_pm.models import Mail, MailState, NotificationPreferences, Task
 from django_pm.services import reminders as words
 from django_pm.services.reminders import queue_due

@@ -9,7 +9,7 @@ import pytest
 from django.core import mail as django_mail
 from django.core.mail.backends.smtp import EmailBackend
 
-from django_pm import mime, smtp
+from django_pm.mail import mime, smtp
 from tests.mail.conftest import send_to
 
 HEADERS = {"Message-ID": "<1@site.example>"}

@@ -14,11 +14,12 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from django_pm import mail, schedules  # noqa: E402 (the apps must be ready)
+from django_pm import schedules  # noqa: E402 (the apps must be ready)
+from django_pm.mail import sending  # noqa: E402
 from django_pm.services import jobs  # noqa: E402
 
-mail.CLAIMED_FOR = dt.timedelta(seconds=float(os.environ.get("PM_TEST_CLAIM", "180")))
-mail.SENDING_FOR = mail.CLAIMED_FOR * 2 / 3
+sending.CLAIMED_FOR = dt.timedelta(seconds=float(os.environ.get("PM_TEST_CLAIM", "180")))
+sending.SENDING_FOR = sending.CLAIMED_FOR * 2 / 3
 prefix = os.environ.get("PM_TEST_QUEUES", "")
 app = Celery("testsite", broker=os.environ.get("PM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"))
 app.conf.task_default_queue = f"{prefix}celery"

@@ -37,7 +37,7 @@ JOBS = (
     Job("relay_events", dt.timedelta(seconds=5), EVENTS, "django_pm.events.relay.relay_events", takes_turns=True),
     Job("send_due_reminders", dt.timedelta(minutes=1), MAIL, "django_pm.services.reminders.queue_due"),
     Job("queue_digests", dt.timedelta(minutes=5), MAIL, "django_pm.services.notifications.digests.queue_due"),
-    Job("send_mail_queue", dt.timedelta(seconds=30), MAIL, "django_pm.mail.send_queue", takes_turns=True),
+    Job("send_mail_queue", dt.timedelta(seconds=30), MAIL, "django_pm.mail.sending.send_queue", takes_turns=True),
     Job(
         "send_daily_reports", dt.timedelta(minutes=5), REPORTS, "django_pm.services.reports.make_due", takes_turns=True
     ),

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from django.core import mail
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.models import Project
 from django_pm.services.reminders import queue_due
 from tests.api.support import ids, new_task, send

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.services.addresses import API, HEALTH, namespace_of
 from django_pm.services.reminders import queue_due
 from tests.factories import make_project, make_task, make_user

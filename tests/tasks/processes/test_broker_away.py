@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connections
 
-from django_pm.mail import CLAIMED_FOR
+from django_pm.mail.sending import CLAIMED_FOR
 from django_pm.models import Mail, MailState
 from tests.events.workers import LONG, until
 from tests.example.site import ROOT

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_pm.mail import send_queue
+from django_pm.mail.sending import send_queue
 from django_pm.management.reporting import told
 from django_pm.services.reports import make_due
 

@@ -19,10 +19,11 @@ class ConsumerConfig(AppConfig):
 
     def ready(self) -> None:
         from consumer.models import hear
-        from django_pm import events, mail
+        from django_pm import events
         from django_pm.api import lists
         from django_pm.cache.local import LocalStore
+        from django_pm.mail import sending
 
-        mail.CLAIMED_FOR, mail.SENDING_FOR = CLAIM, CLAIM * 2 / 3
+        sending.CLAIMED_FOR, sending.SENDING_FOR = CLAIM, CLAIM * 2 / 3
         lists.answers.local = LocalStore(LISTS)
         events.subscribe("ledger", hear)

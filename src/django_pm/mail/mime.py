@@ -1,4 +1,4 @@
-"""The bytes of a message: what Django would have Python make of it, in a fraction of the time. For ``mail.py``.
+"""The bytes of a message: what Django would have Python make of it, in a fraction of the time. For ``sending.py``.
 
 Python folds every header by an algorithm that is made for the longest and strangest; nearly all are one short line of
 ASCII. With it, to write a message took longer than to hand it over. Whatever is not that plain is left to Django.

@@ -22,12 +22,12 @@ from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils import timezone, translation
 
-from django_pm import smtp
 from django_pm.conf import app_settings
 from django_pm.garbage import unsearched
-from django_pm.journal import Journal
-from django_pm.letters import Letter, compose, letters_for
-from django_pm.mime import Message
+from django_pm.mail import smtp
+from django_pm.mail.journal import Journal
+from django_pm.mail.letters import Letter, compose, letters_for
+from django_pm.mail.mime import Message
 from django_pm.models import Mail, MailState, NotificationPreferences
 from django_pm.models.among import among
 from django_pm.models.mail import UNFINISHED

@@ -25,7 +25,7 @@ from django.utils.translation import gettext
 
 from django_pm import users
 from django_pm.conf import app_settings
-from django_pm.mime import Message
+from django_pm.mail.mime import Message
 from django_pm.models import Mail, MailKind, NotificationPreferences, Report, Task
 from django_pm.models.preferences import language_of
 from django_pm.services import local_days, reminders, reports

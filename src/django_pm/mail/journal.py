@@ -1,4 +1,4 @@
-"""Noting what becomes of each message of a batch, before the next one leaves. For ``mail.py``.
+"""Noting what becomes of each message of a batch, before the next one leaves. For ``sending.py``.
 
 The database knows of each message before the next one is handed over; its disk may know later, and we remember for it
 until then. With PostgreSQL, unless a pooler is in between (``DISABLE_SERVER_SIDE_CURSORS``), not even the answer is
