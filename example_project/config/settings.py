@@ -10,7 +10,7 @@ embedded: SQLite in one folder, no other process, reachable from this machine on
     DATABASE_POOL          none: connections that threads keep; with config.asgi 10, with config.sockets 7: so many
                                    connections to PostgreSQL at most in each process, lent to whoever asks
     DATABASE_POOLER        0       1: a pooler in between gives each transaction a connection of others (PgBouncer);
-                                   then no connection is kept here
+                                   then no connection is kept here, and it ignores DATABASE_SECONDS
     DATABASE_SECONDS       30      what one statement may take on PostgreSQL; 0: as long as it likes, for migrations
     REDIS_URL              none    e.g. redis://host:6379/0: the cache, and what wakes other server processes for live
                                    notifications
