@@ -1,4 +1,4 @@
-"""Handing messages to the mail server: what Django's SMTP backend does, in one turn instead of four. For ``sending.py``.
+"""Handing messages to the mail server: what Django's SMTP backend does, in one turn, not four. For ``sending.py``.
 
 The backend is the site's own. It opens the connection with all that the site has set, and closes it; one of another
 class, or a message that is not plain, is left to it altogether. Of Django's own, a plain message is handed to the
