@@ -34,9 +34,13 @@ def given_by_itself(field: models.JSONField[Any, Any]) -> models.JSONField[Any, 
     itself: that took a third of the time in which reports are stored. Columns whose values may need a placeholder of
     their own are kept out of arrays. It is no class of its own, for such a one would be of another type than JSON.
     """
+
+    def get_placeholder_sql(value: Any, compiler: Any, connection: Any) -> Any:  # since Django 6.1
+        return compiler.compile(value) if hasattr(value, "as_sql") else ("%s", [value])
+
     given: Any = field
     given.get_placeholder = lambda value, compiler, connection: "%s"
-    given.get_placeholder_sql = lambda value, compiler, connection: ("%s", [value])  # since Django 6.1
+    given.get_placeholder_sql = get_placeholder_sql
     return field
 
 
